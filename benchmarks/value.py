@@ -8,7 +8,8 @@ numbers. Sessions have one to eight requests; bbai's are of similar questions.
 A log is drawn from these as a service writes it: whole sessions fall into a canary, or into exploration among claims
 close to the greatest. `arbitrank.outcomes.value` estimates from it alone. Over --draws logs of each candidate: the
 share of 95 % intervals that hold the true difference; the spread of DR over that of IPS; and the share of verdicts
-(better, worse) with the sign of the truth.
+(better, worse) with the sign of the truth. --log N: instead, the time that `arbitrank value` takes on a log of N
+requests to three domains, with fifteen hypotheses and a reaction each.
 """
 
 from __future__ import annotations
@@ -16,18 +17,35 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
+from arbitrank.answerlog.feedback import Feedback
+from arbitrank.answerlog.joining import unused_feedback, view
+from arbitrank.arbitration.own_claims import own_claims
+from arbitrank.impact.plan import plan
+from arbitrank.impact.value_work import valued
+from arbitrank.impact.valued import value_of
+from arbitrank.live.live import Live
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
+from arbitrank.outcomes.propensities import selection_of
 from arbitrank.outcomes.value import ValueSettings, estimate
 from arbitrank.probability import Floats, log_odds, sigmoid
+from arbitrank.store.store import Store, open_store
+from arbitrank.values import Request
+from arbitrank.wire.requests import Logged
 from benchmarks.common import DATA, note, show, table
+from benchmarks.exchanged import World as Exchanged
+from benchmarks.exchanged import world
 
 NAME = "value"
 SESSIONS = 1_000
@@ -201,6 +219,63 @@ def measured(world: World, canary: float | None, draws: int, seed: int) -> dict[
     }
 
 
+def timed(n: int, jobs: int) -> dict[str, float]:
+    """The seconds of a value report on a log of n requests, as a service with a canary writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        made = world(out / "world", domains=3, train=800, held=2_000)
+        store = made.fill(open_store(out / "store", environment={}))
+        candidate = made.build("domain1", out / "candidate", 100)
+        store.publish(candidate)
+        store.canary("domain1", 0.3)
+        _write(made, store, out / "log", n)
+        plan_of = plan(made.domains, store, "domain1", candidate)
+        size = sum(path.stat().st_size for path in (out / "log").iterdir())
+        began, processor = time.perf_counter(), time.process_time()
+        found, unused = valued(plan_of, out / "log", jobs=jobs), unused_feedback(view(out / "log"))
+        report = value_of(found, plan_of, "log", unused=unused)
+        seconds, processor = time.perf_counter() - began, time.process_time() - processor
+    assert report.estimate is not None
+    return {
+        "requests": n, "jobs": jobs, "log_mb": size / 1e6, "seconds": seconds, "seconds_million": 1e6 * seconds / n,
+        "processor_us": 1e6 * processor / n,
+    }  # fmt: skip
+
+
+def _write(made: Exchanged, store: Store, folder: Path, n: int) -> None:
+    """A log of n requests, four sessions for each example, repeated."""
+    folder.mkdir()
+    encode = msgspec.json.Encoder().encode
+    with Live(made.domains, store, selftest=lambda folder, name: None) as live:
+        live.look()
+        answered = []
+        for number, example in enumerate(made.held):
+            for session in range(4):
+                asked = replaced(example.request, session=f"{number}-{session}")
+                answered.append((asked, live.arbitrate(asked), example.truth))
+    with (folder / "20261120T124605.123456Z-4711-000001.jsonl").open("wb") as file:
+        for number in range(n):
+            asked, arbitration, truth = answered[number % len(answered)]
+            asked, id = replaced(asked, id=f"r{number}"), f"r{number}"
+            selection = selection_of(asked, arbitration.answer, arbitration.canary)
+            line = Logged(
+                **{name: getattr(asked, name) for name in Request.__struct_fields__}, recognised=True,
+                answer=replaced(arbitration.answer, id=id, selection=selection), time=1e9 + number,
+                arms=dict(arbitration.arms), claims=own_claims(arbitration),
+            )  # fmt: skip
+            best = arbitration.answer.best
+            liked = best is not None and truth.owned_by(best.domain)
+            reaction = Feedback(id=id, outcome="accepted" if liked else "rejected", time=1e9 + number)
+            file.write(encode(line) + b"\n" + encode(reaction) + b"\n")
+
+
+def _print_time(found: Mapping[str, Any]) -> None:
+    print(
+        f"{found['requests']} requests ({found['log_mb']:.0f} MB), {found['jobs']} jobs: {found['seconds']:.1f} s, "
+        f"{found['seconds_million']:.0f} s for a million; {found['processor_us']:.0f} µs of this process a request"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="where the corpora lie (%(default)s)")
@@ -208,13 +283,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--quick", action="store_true", help="the synthetic world alone, 30 logs of each candidate")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--log", type=int, metavar="N", help="the time on a log of so many requests")
+    parser.add_argument("--jobs", type=int, default=2, help="processes for that (%(default)s)")
     chosen = parser.parse_args()
+    if chosen.log is not None:
+        show(NAME, chosen, timed(chosen.log, chosen.jobs), _print_time)
+        return
     worlds = [synthetic(chosen.seed)] if chosen.quick else [synthetic(chosen.seed), bbai(chosen.data / "bbai")]
     figures = {}
-    for world in worlds:
+    for one in worlds:
         for canary in (*SHARES, None):
-            called = f"{world.name}, " + ("exploration" if canary is None else f"canary {canary:g}")
-            figures[called] = measured(world, canary, 30 if chosen.quick else chosen.draws, chosen.seed)
+            called = f"{one.name}, " + ("exploration" if canary is None else f"canary {canary:g}")
+            figures[called] = measured(one, canary, 30 if chosen.quick else chosen.draws, chosen.seed)
             note(f"{called}: {figures[called]}")
     show(NAME, chosen, figures, _print)
 

@@ -110,12 +110,19 @@ def test_never_more_than_the_budget_is_spent(first: int, share: float, often: in
         budget.close()
 
 
-def test_nine_tenths_of_the_budget_are_spent_through_restarts(tmp_path: Path, scale: float) -> None:
-    n, spent = int(100_000 * scale), 0
-    for part in range(10):
-        budget = ExplorationBudget(tmp_path)  # a worker is started again
-        spent += sum(ask(budget, i) for i in range(part * n // 10, (part + 1) * n // 10))
-        budget.close()
+def test_nine_tenths_of_the_budget_are_spent_through_swaps_and_restarts(tmp_path: Path, scale: float) -> None:
+    """Each of 1,000 swaps changes how many answers could be explored; after every hundredth a worker starts again."""
+    each = max(20, int(200 * scale))
+    n, spent = 0, 0
+    for swap in range(1_000):
+        if swap % 100 == 0:
+            budget = ExplorationBudget(tmp_path)
+        for _ in range(each):
+            n += 1
+            spent += ask(budget, n, often=2 + swap * 7 % 5)
+            assert spent <= 0.02 * n
+        if swap % 100 == 99:
+            budget.close()
     assert 0.9 * 0.02 * n <= spent <= 0.02 * n
 
 

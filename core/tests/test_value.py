@@ -12,6 +12,7 @@ import fakes
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
@@ -23,6 +24,8 @@ from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
+from arbitrank.cli.main import cli
+from arbitrank.errors import DataError
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.impact.gate import GateLimits, judge, value_reasons
 from arbitrank.impact.page import write_impact
@@ -409,3 +412,49 @@ def test_a_service_reads_its_log_where_the_version_had_a_share(store: Store, log
     assert _log(store, replace(task, domain=".shortlist")) is None
     assert _log(store, replace(task, log=str(log / "none"))) is None
     assert _log(store, replace(task, log=None)) is None
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The command, in a process in which the domains are installed."""
+    monkeypatch.setattr("arbitrank.cli.value.loaded", lambda found: DOMAINS)
+
+    def command(*args: str) -> Any:
+        return CliRunner().invoke(cli, ["value", "apples", *args, "--store", str(store)])
+
+    return command
+
+
+def test_the_command_shows_what_the_estimate_rests_on(run: Callable[..., Any], log: Path) -> None:
+    done = run("--on", str(log))
+    assert done.exit_code == 0, done.output
+    assert "1200 requests, 1200 with a reaction" in done.output
+    assert "1200 reactions in 600 sessions; effective sample size" in done.output
+    assert "400 of them are answered differently" in done.output
+    assert "users would accept fewer of its answers" in done.output
+    report = msgspec.json.decode(run("--on", str(log), "--json").output, type=ValueReport)
+    assert report.estimate is not None
+    assert report.unused == UnusedFeedback()
+    assert "not judged" in run("--on", str(log), "--least", "500").output
+
+
+def test_a_log_without_propensities_is_refused(run: Callable[..., Any], log: Path, tmp_path: Path) -> None:
+    path = changed_log(tmp_path, with_answers(log, lambda answer: replace(answer, selection=UNSET)))
+    done = run("--on", str(path))
+    assert isinstance(done.exception, DataError)
+    assert "none of 1200 answers with a reaction says how it was drawn" in str(done.exception)
+    assert "arbitrank canary apples" in str(done.exception)
+
+
+def test_a_log_without_reactions_is_refused(run: Callable[..., Any], log: Path, tmp_path: Path) -> None:
+    lines = [replace(line, outcome=None) for line in read_log(log) if isinstance(line, Logged)]
+    done = run("--on", str(changed_log(tmp_path, lines)))
+    assert isinstance(done.exception, DataError)
+    assert "no reaction to any of 1200 requests" in str(done.exception)
+
+
+def test_log_status_counts_answers_that_say_how_they_were_drawn(log: Path) -> None:
+    assert "1200 answers say how they were drawn" in CliRunner().invoke(cli, ["log", "status", str(log)]).output

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+from msgspec import UNSET
 
 from arbitrank.answerlog.feedback import FeedbackById, LineHead
 from arbitrank.answerlog.joining import LogView, head_of, joined_lines, raw_lines, size_of, view
@@ -94,7 +95,8 @@ def find(log: LogView, id: str) -> Logged | None:
 class LogReport(msgspec.Struct, frozen=True):
     """Contents of a log: segments, bytes, requests, those with a truth and an outcome, and bad lines with examples.
 
-    `first` and `last`: when the first and the last request were answered, seconds since 1970.
+    `with_selection` are the requests whose answer says how it was drawn, which `value` needs. `first` and `last`: when
+    the first and the last request were answered, seconds since 1970.
     """
 
     folder: str
@@ -107,11 +109,12 @@ class LogReport(msgspec.Struct, frozen=True):
     last: float | None
     bad_lines: int
     bad: list[str]
+    with_selection: int = 0
 
 
 def report(log: LogView) -> LogReport:
     """The contents of a log; reads all of it."""
-    requests = truths = outcomes = bad_lines = 0
+    requests = truths = outcomes = drawn = bad_lines = 0
     first = last = None
     bad: list[str] = []
     for request in map(_decoded, joined_lines(log)):
@@ -123,11 +126,12 @@ def report(log: LogView) -> LogReport:
         requests += 1
         truths += request.truth is not None
         outcomes += request.outcome is not None
+        drawn += request.answer is not None and request.answer.selection is not UNSET
         if (time := request.time) is not None:
             first = time if first is None else min(first, time)
             last = time if last is None else max(last, time)
     size = sum(size if size >= 0 else size_of(log.folder / name) for name, size in log.segments)
-    return LogReport(str(log), len(log.segments), size, requests, truths, outcomes, first, last, bad_lines, bad)
+    return LogReport(str(log), len(log.segments), size, requests, truths, outcomes, first, last, bad_lines, bad, drawn)
 
 
 def _numbered(log: LogView, *, labelled: bool = False) -> Iterator[tuple[int, bytes | BadLine]]:

@@ -47,11 +47,14 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
         print_table(console, _pairs(impact.pairs))
     for flip in impact.worst:
         console.print(_flip(flip))
-    if impact.value is not None and impact.value.estimate is not None:
-        show_estimate(impact.value.estimate, console)
+    if impact.value is not None:
+        for note in impact.value.notes:
+            console.print(f"[dim]{escape(note)}[/dim]")
+        if impact.value.estimate is not None:
+            show_estimate(impact.value.estimate, console)
     if impact.suites:
         console.print(suites_text(impact.suites))
-    if reasons or impact.labelled or impact.value is not None:
+    if reasons or impact.labelled or (impact.value is not None and impact.value.estimate is not None):
         show_reasons(reasons, "would refuse", "would pass it", console)
     else:
         console.print("[yellow]the gate would have nothing to judge by[/yellow]: no request has a truth")

@@ -45,6 +45,8 @@ def status(folder: Path, as_json: bool) -> None:
         f"{folder}: {found.requests} requests from {when(found.first)} to {when(found.last)}, {found.with_truth} with "
         f"their truth, {found.with_outcome} with an outcome; {found.segments} segments, {found.bytes} bytes"
     )
+    if found.with_outcome:
+        click.echo(f"{found.with_selection} answers say how they were drawn, which `arbitrank value` needs")
     if n := found.bad_lines:
         lines = "1 line cannot be read and is" if n == 1 else f"{n} lines cannot be read and are"
         click.echo(f"{lines} skipped, as {found.bad[0]}")

@@ -179,7 +179,7 @@ def measure(
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
         worst=found.worst[decisions is not None],
         decisions={side: _shares(judged(rows, side, plan.decisions)) for side in SIDES} if len(rows) else {},
-        value=value_of(found, plan, called or path.name) if (rows["reaction"] >= 0).any() else None,
+        value=value_of(found, plan, called or path.name) if found.left_out or (rows["reaction"] >= 0).any() else None,
     )
     return impact, found
 
