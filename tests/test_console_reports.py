@@ -232,7 +232,7 @@ def test_a_change_shows_its_report_before_it_acts_and_needs_a_token(chromium: An
 
 def test_without_domains_log_and_history_every_page_says_what_is_missing(chromium: Any, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
-    with Service(tmp_path / "site", tmp_path / "store", wait=False, ARBITRANK_DOMAINS="nothing") as service:
+    with Service(tmp_path / "site", tmp_path / "store", ARBITRANK_DOMAINS="nothing") as service:
         page = Pages(chromium, f"http://127.0.0.1:{service.port}")(width=360)
         page.allowed = ["503"]
         texts = {}
