@@ -25,7 +25,7 @@ def code_of(domain: Domain) -> dict[str, str]:
         return {"release": domain.release_name, **{name: _version(name) for name in _LIBRARIES}}
     package = type(domain).__module__.partition(".")[0]
     sources = (*_SOURCES, *([] if package == "arbitrank" else [package]))
-    return {**{name: _version(name) for name in _LIBRARIES}, **{name: _sources(name) for name in sources}}
+    return {**{name: _version(name) for name in _LIBRARIES}, **{name: sources_of(name) for name in sources}}
 
 
 @cache
@@ -37,7 +37,7 @@ def _version(distribution: str) -> str:
 
 
 @cache
-def _sources(package: str) -> str:
+def sources_of(package: str) -> str:
     """The digest of a package's Python files, or of a module's own."""
     found = hashlib.sha256()
     module = importlib.import_module(package)

@@ -6,7 +6,7 @@ import importlib
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
@@ -24,15 +24,18 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.plugin_hooks import STATED, stated
 from arbitrank.registry import Loaded, discover
-from arbitrank.store.artifact import NegativesUsed, digest, read_manifest, unproven
+from arbitrank.scales import recorded
+from arbitrank.store.artifact import NegativesUsed, read_manifest, unproven
 from arbitrank.store.loading import load_model
 from arbitrank.training.build import BuiltArtifact, Split, build
 from arbitrank.training.code_digest import code_of
 from arbitrank.training.datasets import Dataset, prepare
-from arbitrank.training.example_file import ExampleFile, data_digest, select, write_examples
+from arbitrank.training.example_file import ExampleFile, select, write_examples
 from arbitrank.training.feature_changes import feature_notes
+from arbitrank.training.fingerprints import Determining, bring_hypotheses, fingerprint
 from arbitrank.training.lessons import LessonEffect, effect, taught
 from arbitrank.training.plugin_calls import own_examples
+from arbitrank.training.read_before import ReadBefore, files_digest, negatives_digest, remember, remembered
 from arbitrank.training.scored_examples import DomainScales, write_read
 from arbitrank.training.shared_negatives import added_negatives, with_negatives
 from arbitrank.training.sufficiency import others_notes, shortage_notes
@@ -150,7 +153,10 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     for name in STATED:
         stated(domain, name)
     progress("data", 0, 1)
-    scales = DomainScales.of(domain, task.scales)
+    scales, by = DomainScales.of(domain, task.scales), _determining(task, domain, package)
+    files = files_digest(task.data, task.domain, (*by, recorded(scales.given), task.negatives))
+    if (before := remembered(task.log, files)) is not None and before.made_of in task.known:
+        return _unchanged(task, before)
     examples, notes, silent = _examples(task, domain)
     examples, unread = write_read(Path(task.folder) / READ, domain.name, examples, scales)
     notes = (*notes, *shortage_notes(domain.name, examples))
@@ -159,14 +165,11 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     figures({"rows": len(examples)})
     progress("data", 1, 1)
     settings = Settings(**{**task.settings, "silent": silent}, progress=progress, figures=figures, spread=spread)
-    made_of = fingerprint(task, domain, package, examples, scales, silent)
+    made_of = fingerprint(task.domain, by, examples, scales, silent)
+    read = ReadBefore(made_of, len(examples), notes, files, "" if bring_hypotheses(examples) else negatives_digest())
+    remember(task.log, read)
     if made_of in task.known:
-        found, version = domain.name, task.known[made_of]
-        alone = task.alone.get(version)
-        notes = (*notes, f"domain {found}: {alone}") if alone else notes
-        return TrainingOutcome(
-            domain=found, kind="unchanged", version=version, rows=len(examples), notes=notes, unproven=alone
-        )
+        return _unchanged(task, read)
     base = Path(task.base) if task.base else domain.shipped
     if task.warm:
         if base is None:
@@ -198,6 +201,16 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
         return outcome
     reason = f"its self-test refuses the weights: {problem}; run: arbitrank check {domain.name}"
     return msgspec.structs.replace(outcome, kind="refused", reason=reason)
+
+
+def _unchanged(task: TrainingTask, read: ReadBefore) -> TrainingOutcome:
+    """The outcome of data, code and settings that the store has a version of."""
+    version, notes = task.known[read.made_of], read.notes
+    if alone := task.alone.get(version):
+        notes = (*notes, f"domain {task.domain}: {alone}")
+    return TrainingOutcome(
+        domain=task.domain, kind="unchanged", version=version, rows=read.rows, notes=notes, unproven=alone
+    )
 
 
 def _judged(outcome: TrainingOutcome, seen: LessonEffect) -> TrainingOutcome:
@@ -278,22 +291,8 @@ def _examples(task: TrainingTask, domain: Domain) -> tuple[Sequence[Example], tu
     return ExampleFile(path), (*read.notes(task.domain), *remarks), read.silent[task.domain]
 
 
-def fingerprint(
-    task: TrainingTask,
-    domain: Domain,
-    package: tuple[str, str],
-    examples: Sequence[Example],
-    scales: DomainScales,
-    silent: int = 0,
-) -> str:
-    """Digest of everything that determines the weights: data, code, settings, and the recogniser that is kept."""
-    given = next(iter(examples), None)
+def _determining(task: TrainingTask, domain: Domain, package: tuple[str, str]) -> Determining:
     base = Path(task.base) if task.base else domain.shipped
-    kept: Mapping[str, str] = {}
-    if given is not None and given.request.hypotheses is not None and base is not None:
-        kept = {path: sha for path, sha in read_manifest(base).files.items() if path.startswith("recogniser/")}
-    data = data_digest(examples), silent
-    parts = [task.domain, data, task.settings, task.split, task.warm, package, code_of(domain), kept]
-    if trained := scales.recorded(examples):
-        parts.append(trained)
-    return digest(msgspec.json.encode(parts, order="deterministic"))
+    files = {} if base is None else read_manifest(base).files
+    recogniser = {path: sha for path, sha in files.items() if path.startswith("recogniser/")}
+    return Determining(task.settings, task.split, task.warm, package, code_of(domain), recogniser)

@@ -1,0 +1,100 @@
+"""Data that were read for a training are not read again to see that nothing has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from arbitrank.training import read_before
+from arbitrank.training import task as tasks
+from arbitrank.training.datasets import Dataset
+from arbitrank.training.read_before import ReadBefore, remembered
+from arbitrank.training.task import TrainingOutcome, TrainingTask, run
+
+Run = Callable[..., TrainingOutcome]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Partitioned data with a line that cannot be read."""
+    path = tmp_path / "data" / "domain=lights" / "part.jsonl"
+    path.parent.mkdir(parents=True)
+    rows = []
+    for i in range(60):
+        hypothesis = {"domain": "lights", "intent": "On", "domain_confidence": 0.9 if i % 2 else 0.2}
+        truth = {"domain": "lights", "intent": "On"} if i % 2 else {"domain": None}
+        rows.append({"id": str(i), "utterance": f"words {i}", "hypotheses": [hypothesis], "truth": truth})
+    path.write_text("\n".join([*map(json.dumps, rows), "{"]))
+    return path
+
+
+@pytest.fixture
+def trained(data: Path, tmp_path: Path) -> Run:
+    """A function that trains as a run does that knows some versions."""
+
+    def train(**known: Any) -> TrainingOutcome:
+        folder = tmp_path / "task"
+        folder.mkdir(exist_ok=True)
+        task = TrainingTask(
+            domain="lights",
+            folder=str(folder),
+            factory="training_domains:reference",
+            data=Dataset(str(data.parent.parent)),
+            settings={"model": "loglinear", "calibrate": False},
+            log=str(tmp_path / "lights.log"),
+            **known,
+        )
+        return run(task, progress=lambda *_: None, figures=lambda _: None)
+
+    return train
+
+
+def memory(tmp_path: Path) -> ReadBefore:
+    return msgspec.json.decode((tmp_path / "lights.read.json").read_bytes(), type=ReadBefore)
+
+
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(tasks, "prepare", refuse)
+
+
+def test_unchanged_files_are_not_read_again_and_their_remarks_are_repeated(
+    trained: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained()
+    known = {memory(tmp_path).made_of: "1"}
+    read = trained(known=known)
+    unread(monkeypatch)
+    again = trained(known=known)
+    assert (again.kind, again.version, again.rows) == ("unchanged", "1", 60)
+    assert msgspec.structs.replace(again, seconds=0.0) == msgspec.structs.replace(read, seconds=0.0)
+    assert any("part.jsonl:61" in note for note in again.notes)
+    assert trained(known={"another": "1"}).kind == "failed"  # the store has no version of it any more
+    with data.open("a") as file:
+        file.write("\n")
+    assert "read again" in str(trained(known=known).reason)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"made_of": 1}'])
+def test_a_damaged_memory_is_none(trained: Run, tmp_path: Path, content: bytes) -> None:
+    trained()
+    known = {memory(tmp_path).made_of: "1"}
+    (tmp_path / "lights.read.json").write_bytes(content)
+    assert trained(known=known).kind == "unchanged"
+    assert memory(tmp_path).made_of in known
+
+
+def test_other_negatives_count_where_some_may_be_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "a.log"
+    for negatives, holds in (("", True), ("now", True), ("before", False)):
+        read_before.remember(str(log), ReadBefore("made of", 1, (), "files", negatives))
+        monkeypatch.setattr(read_before, "negatives_digest", lambda: "now")
+        assert (remembered(str(log), "files") is not None) is holds
+        assert remembered(str(log), "other files") is None
