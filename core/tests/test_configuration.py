@@ -59,7 +59,7 @@ def test_the_file_states_scales_and_decision_settings(tmp_path: Path, encoding: 
     [
         (
             "[domain.lights]",
-            'table or key "domain": unknown, expected domains, decisions, out_of_scope, serve, store, keys, '
+            'table or key "domain": unknown, expected domains, decisions, out_of_scope, serve, install, store, keys, '
             "signing_key; did you mean domains?",
         ),
         ("[domains.lights]\nscal = '0..100'", 'domains.lights: key "scal": unknown'),

@@ -17,9 +17,10 @@ from environment_folders import make, plugin, released
 from arbitrank.cli.main import cli
 from arbitrank.environments import acceptance, building, folders, install
 from arbitrank.environments.acceptance import lacking
-from arbitrank.environments.building import Sources, Tool, find_python, package_of, tool
+from arbitrank.environments.building import Sources, Tool, find_python, tool
 from arbitrank.environments.install import Installed, uninstall
 from arbitrank.environments.remote_domain import ReleaseHost
+from arbitrank.environments.requirement import package_of
 from arbitrank.environments.rollback import rollback_code
 from arbitrank.errors import InputError, PluginError
 from arbitrank.isolation import trial, worker_process
@@ -412,7 +413,7 @@ def test_the_program_that_installs_may_be_named() -> None:
 
 def test_a_package_that_is_not_found_is_refused_with_the_option_that_names_wheels(tmp_path: Path) -> None:
     uv = tmp_path / "uv"
-    uv.write_text('#!/bin/sh\ncase "$*" in *install*) echo no such version >&2; exit 1;; esac\n')
+    uv.write_text('#!/bin/sh\ncase "$*" in *compile*) echo no such version >&2; exit 1;; esac\n')
     uv.chmod(0o755)
     for links, named in (((), "--find-links DIR"), ((str(tmp_path),), f"--find-links DIR (given: {tmp_path})")):
         sources = Sources(no_index=True, find_links=links)

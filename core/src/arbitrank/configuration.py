@@ -14,6 +14,8 @@
     follow = true                                      # the share of such requests in a service's traffic
     [serve]
     limit-body = 65536                                 # each option of the verb, by its name
+    [install]
+    distributions = ["arbitrank*", "numpy"]            # that an environment may have
 
 The file is the one that is named, else that of ARBITRANK_CONFIG (empty: none), else ./arbitrank.toml where it exists.
 A setting is that of the first that states it: option, environment variable, file, the store's decision settings, the
@@ -52,7 +54,7 @@ MAX_BYTES = 1 << 20
 SHARED_TEXTS = ("store", "keys", "signing_key")
 """The keys of the file that state an option of all verbs."""
 
-TABLES = ("domains", "decisions", "out_of_scope", "serve")
+TABLES = ("domains", "decisions", "out_of_scope", "serve", "install")
 """The tables of the file."""
 
 STATABLE = tuple(name for name in TUNABLE if name != "competition")
@@ -84,6 +86,18 @@ class DomainConfiguration(msgspec.Struct, frozen=True, omit_defaults=True):
         return {**({} if self.scale is None else dict.fromkeys(FIELDS, self.scale)), **self.scales}
 
 
+class InstallRules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Rules of installation: patterns of distributions, and URLs of indexes, that are allowed; empty allows all.
+
+    `require_hashes`: an installation needs a lock. `where` is the file that states them.
+    """
+
+    distributions: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+    require_hashes: bool = False
+    where: str = ""
+
+
 class Configuration(msgspec.Struct, frozen=True):
     """The file's content: its domains by name, and those fields of `DecisionSettings` that it states.
 
@@ -98,6 +112,7 @@ class Configuration(msgspec.Struct, frozen=True):
     keys: str | None = None
     signing_key: str | None = None
     where: str = ""
+    install: InstallRules = InstallRules()
 
     @property
     def scales(self) -> dict[str, dict[str, str]]:
@@ -148,7 +163,10 @@ def read_configuration(path: Path) -> Configuration:
     domains = {name: _domain(table, f"{path}: domains.{name}") for name, table in tables["domains"].items()}
     following = read_following(tables["out_of_scope"], f"{path}: out_of_scope")
     decisions = _decisions(tables["decisions"], f"{path}: decisions")
-    return Configuration(domains, decisions, following, tables["serve"], **texts, where=str(path))
+    place = f"{path}: install"
+    check_keys(tables["install"], ("distributions", "indexes", "require_hashes"), f"{place}: key")
+    rules = msgspec.structs.replace(converted(tables["install"], InstallRules, place), where=str(path))
+    return Configuration(domains, decisions, following, tables["serve"], **texts, where=str(path), install=rules)
 
 
 def stated_text(

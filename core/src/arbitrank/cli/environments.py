@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import msgspec
 
 from arbitrank.cli import environment_options, options
+from arbitrank.configuration import configured
 from arbitrank.environments.building import Sources, find_python, tool
 from arbitrank.environments.install import Installed
 from arbitrank.environments.install import install as install_release
 from arbitrank.environments.install import uninstall as withdraw_release
+from arbitrank.errors import InputError
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 
@@ -23,6 +26,12 @@ _sources = options.gathered(
     click.option("--extra-index-url", "extra_index_urls", metavar="URL", multiple=True, help="Another index."),
     click.option("--find-links", metavar="DIR|URL", multiple=True, help="A folder or page of wheels."),
     click.option("--constraint", "constraints", type=options.PATH, metavar="FILE", multiple=True, help="Constraints."),
+    click.option(
+        "--require-hashes",
+        type=options.PATH,
+        metavar="FILE",
+        help="Install this lock: every distribution in one version with its hashes, as requirements.lock of a release.",
+    ),
     click.option("--no-index", is_flag=True, help="Use no index, only --find-links."),
     click.option(
         "--with", "beside", metavar="REQUIREMENT", multiple=True, help="Install this too, as 'arbitrank[train]'."
@@ -72,6 +81,14 @@ def install(
 
     Example: arbitrank install arbitrank-podcasts==1.2 --environments ./environments
     """
+    rules = configured().install
+    if rules.require_hashes and sources.require_hashes is None:
+        raise InputError(
+            f"{requirement}: [install] of {rules.where} requires hashes; give a lock: --require-hashes FILE"
+        )
+    if sources.require_hashes is not None and sources.beside:
+        raise InputError(f"--with {sources.beside[0]}: --require-hashes installs what its lock has; add it there")
+    sources = replace(sources, rules=rules)
     by = tool(installer)
     found = install_release(
         requirement,

@@ -20,24 +20,30 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from arbitrank.configuration import InstallRules
+from arbitrank.environments.locking import LOCK, check_allowed, given_lock, locked, of_report
+from arbitrank.environments.requirement import direct
+from arbitrank.errors import InputError
 
-from arbitrank.errors import InputError, os_errors
-
-__all__ = ["Sources", "Tool", "build", "find_python", "package_of", "placed", "tool"]
+__all__ = ["Sources", "Tool", "build", "find_python", "placed", "tool"]
 
 _SECONDS = 1_800  # of one command
 _ROOM = 32 << 20  # bytes that an environment takes at least
 _LINES = 12  # of what a command wrote that an error quotes
-_VALUED = ("--index-url", "--extra-index-url", "--find-links", "--constraint")  # options that have a value
+_DEFAULT_INDEX = "https://pypi.org/simple"
+_CONSTRAINT = "--constraint"
+_VALUED = ("--index-url", "--extra-index-url", "--find-links", _CONSTRAINT)  # options that have a value
+
+
+_ANYTHING = InstallRules()
 
 
 @dataclass(frozen=True)
 class Sources:
     """Where packages come from: pip's options of these names; `allow_source` takes source distributions too.
 
-    `beside` are further requirements, as an extra of core that training needs.
+    `beside` are further requirements, as an extra of core that training needs. `require_hashes` is a lock that is
+    installed, `rules` are what the operator allows.
     """
 
     index_url: str | None = None
@@ -47,6 +53,8 @@ class Sources:
     no_index: bool = False
     allow_source: bool = False
     beside: tuple[str, ...] = ()
+    require_hashes: Path | None = None
+    rules: InstallRules = _ANYTHING
 
     def options(self) -> list[str]:
         """The options that pip and uv share."""
@@ -66,7 +74,8 @@ class Sources:
         pairs = [(name, value) for name, value in pairwise(words) if name in _VALUED]
         found = [word for pair in pairs if "@" not in pair[1] for word in pair]
         flags = [*(["--no-index"] if self.no_index else []), *(["--allow-source"] if self.allow_source else [])]
-        return (*found, *flags, *(word for one in self.beside for word in ("--with", one)))
+        lock = ["--require-hashes", str(self.require_hashes.absolute())] if self.require_hashes else []
+        return (*found, *flags, *lock, *(word for one in self.beside for word in ("--with", one)))
 
 
 @dataclass(frozen=True)
@@ -90,43 +99,6 @@ def tool(wanted: str | None = None) -> Tool:
     return Tool(None if wanted == "pip" else found)
 
 
-def package_of(requirement: str) -> str:
-    """The normalised name of the package of a requirement, wheel or folder. Raises `InputError` where it is none."""
-    path = Path(requirement)
-    if path.suffix == ".whl":
-        if not path.is_file():
-            raise InputError(f"{requirement}: no such wheel")
-        try:
-            return canonicalize_name(parse_wheel_filename(path.name)[0])
-        except InvalidWheelFilename as error:
-            raise InputError(f"{requirement}: {error}; build it again") from error
-    if path.is_dir():
-        return _project_name(path)
-    try:
-        parsed = Requirement(requirement)
-    except InvalidRequirement as error:
-        raise InputError(
-            f"{requirement!r}: no requirement, expected a name as in 'arbitrank-podcasts==1.2', a wheel "
-            f"or a folder that is there: {str(error).splitlines()[0]}"
-        ) from error
-    return canonicalize_name(parsed.name)
-
-
-def _project_name(folder: Path) -> str:
-    import tomllib
-
-    path = folder / "pyproject.toml"
-    with os_errors(InputError, str(path), "; expected the folder of a Python project"):
-        content = path.read_bytes()
-    try:
-        name = tomllib.loads(content.decode("utf-8-sig")).get("project", {}).get("name")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}; correct it") from error
-    if not isinstance(name, str) or not name:
-        raise InputError(f"{path}: has no [project] name; add it")
-    return canonicalize_name(name)
-
-
 def find_python(version: str | None, by: Tool) -> Path:
     """The interpreter of that version, or at that path; None is the one that runs. Raises `InputError` without one."""
     if version is None:
@@ -147,7 +119,7 @@ def find_python(version: str | None, by: Tool) -> Path:
 
 
 def build(requirement: str, python: Path, part: Path, by: Tool, sources: Sources) -> None:
-    """Make a virtual environment in the folder `part` and install a requirement there.
+    """Make a virtual environment in the folder `part`, and install a requirement there by a lock, which it keeps.
 
     Raises `InputError` with the end of what the program wrote, and where the disk is nearly full, with that.
     """
@@ -176,7 +148,46 @@ def _build(requirement: str, python: Path, part: Path, by: Tool, sources: Source
         if Path(requirement).is_dir():  # a checkout is made a wheel, whose build needs what its project says
             _run([*wheel, folder, str(Path(requirement).resolve())])
             requirement = str(next(Path(folder).glob("*.whl")))
-        _run([*install, *binary, requirement, *sources.beside], then=_missing(sources))
+        lock = _lock_of(requirement, target, by, sources, [*install, *binary], Path(folder))
+        check_allowed(locked(lock), _indexes(by, sources), sources.rules)
+        (part / LOCK).write_text(lock, encoding="utf-8")
+        pinned = _unconstrained([*install, *binary])  # constraints had their say in the lock, and have no hashes
+        _run([*pinned, "--require-hashes", "-r", str(part / LOCK)], then=_missing(sources))
+
+
+def _lock_of(requirement: str, target: str, by: Tool, sources: Sources, install: Sequence[str], folder: Path) -> str:
+    """The lock that is given, or the one that a requirement is resolved into. Raises `InputError`."""
+    if sources.require_hashes:
+        return given_lock(requirement, sources.require_hashes)
+    wanted = [direct(requirement), *sources.beside]
+    if by.uv:
+        needed = folder / "requirements.in"
+        needed.write_text("\n".join(wanted), encoding="utf-8")
+        resolve = [by.uv, "pip", "compile", "--quiet", "--python", target, "--no-header", "--no-annotate"]
+        only = [] if sources.allow_source else ["--only-binary", ":all:"]
+        return _run(
+            [*resolve, "--generate-hashes", *_index(sources), *only, str(needed)], then=_missing(sources)
+        ).stdout
+    report = folder / "report.json"
+    _run([*install, "--dry-run", "--ignore-installed", "--report", str(report), *wanted], then=_missing(sources))
+    return of_report(report.read_bytes())
+
+
+def _indexes(by: Tool, sources: Sources) -> list[str]:
+    """Indexes, and pages of wheels, that the installer uses, the configured ones included."""
+    stated = [url for url in (sources.index_url, *sources.extra_index_urls, *sources.find_links) if url]
+    if sources.no_index:
+        return list(sources.find_links)
+    pairs = zip(_pip_options()[::2], _pip_options()[1::2], strict=True)
+    configured = [value for name, value in pairs if name != _CONSTRAINT]
+    variables = ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX")
+    named = [url for name in variables for url in os.environ.get(name, "").split()]
+    return [*stated, *(configured if not by.uv or not named else []), *named] or [_DEFAULT_INDEX]
+
+
+def _unconstrained(words: Sequence[str]) -> list[str]:
+    """A command without its constraints."""
+    return [word for before, word in pairwise(["", *words]) if _CONSTRAINT not in (word, before)]
 
 
 def _missing(sources: Sources) -> str:
