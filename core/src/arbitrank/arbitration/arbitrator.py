@@ -21,7 +21,7 @@ from arbitrank.arbitration.dispatch import query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
 from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
 from arbitrank.arbitration.merge import Contribution, agreements, merge
-from arbitrank.arbitration.outcomes import Answered, Arbitration, Outcome
+from arbitrank.arbitration.outcomes import Answered, Arbitration, Outcome, rounded
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.recalibration import recalibrated
 from arbitrank.arbitration.scaled_model import scaled
@@ -133,13 +133,13 @@ class Arbitrator:
         done = perf_counter()
         answered = [outcome for outcome in outcomes.values() if isinstance(outcome, Answered)]
         ms = {
-            "shortlist": _ms(selected - began),
-            "recognise": round(sum(outcome.recognise_ms for outcome in answered), 4),
-            "rerank": round(sum(outcome.rerank_ms for outcome in answered), 4),
-            "merge": _ms(done - queried - (sorted_ - merged)),
+            "shortlist": rounded(1e3 * (selected - began)),
+            "recognise": rounded(sum([outcome.recognise_ms for outcome in answered])),
+            "rerank": rounded(sum([outcome.rerank_ms for outcome in answered])),
+            "merge": rounded(1e3 * (done - queried - (sorted_ - merged))),
         }
         if self._sort is not None:
-            ms["hyprank"] = _ms(sorted_ - merged)
+            ms["hyprank"] = rounded(1e3 * (sorted_ - merged))
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
@@ -293,7 +293,3 @@ def as_request(request: str | Request, context: Context | None = None, device: s
         own = {} if device is None else {"device": device}
         request = replace(request, context={**request.context, **(context or {}), **own})
     return checked(request, unnoticed)
-
-
-def _ms(seconds: float) -> float:
-    return round(1e3 * seconds, 4)

@@ -230,7 +230,7 @@ def query_prepared(
 ) -> Answered | Failed:
     """Query one model with a `prepared` request, as `query` does."""
     began = perf_counter()
-    outcome = guarded(_answer, name, model, shared, hypotheses, explain)
+    outcome = guarded(_answer, name, model, shared, hypotheses, explain, began)
     if not isinstance(outcome, Fault):
         return outcome
     ms, kind = 1e3 * (perf_counter() - began), kind_of(outcome.error)
@@ -238,11 +238,10 @@ def query_prepared(
 
 
 def _answer(
-    name: str, model: Model, shared: Request, hypotheses: Sequence[Hypothesis] | None, explain: bool
+    name: str, model: Model, shared: Request, hypotheses: Sequence[Hypothesis] | None, explain: bool, began: float
 ) -> Answered | Failed:
     if hypotheses is None and len(shared.utterances) > 1:
         return _answer_each_wording(name, model, shared, explain)
-    began = perf_counter()
     given, scales, shown = hypotheses is not None, NO_SCALES, None
     if type(model) is ScaledModel:
         scales = model.given if given else model.recognised
@@ -277,7 +276,7 @@ def _answer_each_wording(name: str, model: Model, shared: Request, explain: bool
     """The merged answer to all wordings of the utterance."""
     answers = []
     for request in each_wording(shared):
-        outcome = _answer(name, model, request, None, explain)
+        outcome = _answer(name, model, request, None, explain, perf_counter())
         if isinstance(outcome, Failed):
             return outcome
         answers.append(outcome)

@@ -14,7 +14,7 @@ from arbitrank.arbitration.claims import group_remarks
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import FallbackRole
-from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped
+from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped, rounded
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.stages import ShortlistStage
@@ -224,7 +224,7 @@ def _report(
     intents: dict[str, str] | UnsetType,
 ) -> DomainReport:
     if isinstance(outcome, Answered):
-        ms = round(outcome.recognise_ms + outcome.rerank_ms, 4)
+        ms = rounded(outcome.recognise_ms + outcome.rerank_ms)
         scales = outcome.scales or UNSET
         if (by := serving.recalibration) is None:
             return DomainReport("answered", serving.version, ms, serving.note, None, scales, title, intents)
@@ -234,7 +234,7 @@ def _report(
         return DomainReport("skipped", serving.version, reason=outcome.reason, title=title)
     status: Status = "failed" if isinstance(outcome, Failed) else "late"
     reason = _reason(name, outcome, request) if isinstance(outcome, Failed) else outcome.reason
-    return DomainReport(status, serving.version, round(outcome.ms, 4), reason, title=title)
+    return DomainReport(status, serving.version, rounded(outcome.ms), reason, title=title)
 
 
 def _reason(name: str, failed: Failed, request: Request) -> str:

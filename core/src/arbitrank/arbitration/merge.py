@@ -50,30 +50,26 @@ def merge(contributions: Iterable[Contribution]) -> tuple[Ranked, ...]:
     Equal scores are ordered by the domain's name, then by the domain's own order, so that the list does not depend on
     the order in which plugins were found.
     """
-    with_readings = sorted((one for one in contributions if len(one.hypotheses)), key=_domain)
-    if not with_readings:
-        return ()
+    with_readings = sorted([one for one in contributions if len(one.hypotheses)], key=_domain)
     ranked: list[Ranked] = []
-    scores: list[float] = []
     for domain, hypotheses, of_domain, version, why in with_readings:
         mine, right = of_domain.mine, of_domain.right.tolist()
-        scores += (products := [mine * p for p in right])
         if why:
             reasons = map(split, why)
             ranked += [
-                Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill, groups, details)
-                for h, score, p, (groups, details) in zip(hypotheses, products, right, reasons, strict=False)
+                Ranked(domain, h.intent, h.slots, mine * p, mine, p, version, h.skill, groups, details)
+                for h, p, (groups, details) in zip(hypotheses, right, reasons, strict=False)
             ]
         else:
             ranked += [
-                Ranked(domain, h.intent, h.slots, score, mine, p, version, h.skill)
-                for h, score, p in zip(hypotheses, products, right, strict=False)
+                Ranked(domain, h.intent, h.slots, mine * p, mine, p, version, h.skill)
+                for h, p in zip(hypotheses, right, strict=False)
             ]
-    # A stable sort leaves equal scores in the order of domains and readings.
-    return tuple([ranked[i] for i in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)])
+    ranked.sort(key=_score, reverse=True)  # a stable sort leaves equal scores in the order of domains and readings
+    return tuple(ranked)
 
 
-_domain = attrgetter("domain")
+_domain, _score = attrgetter("domain"), attrgetter("score")
 
 
 class BestReadings(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arbitrank.arbitration.arbitrator import Arbitration
-from arbitrank.arbitration.outcomes import Answered
+from arbitrank.arbitration.outcomes import Answered, rounded
 from arbitrank.arbitration.recalibration import as_reported, recalibrated
 
 
@@ -14,5 +14,5 @@ def own_claims(arbitration: Arbitration) -> dict[str, tuple[float, float]]:
     for name, one in arbitration.outcomes.items():
         if isinstance(one, Answered) and len(one.scores.right):
             scores = recalibrated(one.scores, as_reported(reports[name]) if name in reports else None)
-            found[name] = round(float(scores.mine), 6), round(max(scores.right.tolist()), 6)
+            found[name] = rounded(float(scores.mine), 1e6), rounded(max(scores.right.tolist()), 1e6)
     return found

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from arbitrank.domain import Scores
 from arbitrank.probability import Floats, Starts, log_odds, sigmoid
@@ -49,6 +50,8 @@ def alike(one: Recalibration | None, other: Recalibration | None, scale: float =
 
 def as_reported(report: DomainReport) -> Recalibration | None:
     """The recalibration that an answer reports of a domain."""
+    if report.shrunk is None and report.shift is UNSET:
+        return None
     return recalibration(1.0 / (report.shrunk or 1.0), report.shift or 0.0)
 
 

@@ -78,23 +78,24 @@ class FactoredScorer:
         products: list[float] = []
         sums: list[float] = []
         best: dict[str, float] = {}
-        domain = intent = slots = checksum = whole = 0.0
+        domain = intent = slots = checksum = whole = entropy = 0.0
         least, ordered = 1.0, True
         for h, constant in zip(hypotheses, of_place, strict=False):
             d, i, s, count = h.domain_confidence, h.intent_confidence, h.slots_confidence, len(h.slots)
-            if s is None and count:
-                s = h.reading_confidence
             total = constant + by_count * count
             if d is None or i is None or s is None:
+                if s is None and count:
+                    s = h.reading_confidence
                 total += no_i * (i is None) + no_s * (s is None)
                 d, i, s = _filled(fill, d, i, s)
-            if i < CLIP or i > _TOP:
+            if not CLIP <= i <= _TOP:
                 i = min(max(i, CLIP), _TOP)
-            if s < CLIP or s > _TOP:
+            if not CLIP <= s <= _TOP:
                 s = min(max(s, CLIP), _TOP)
-            total += by_i * log2(i) + by_s * log2(s) - logit_i * log1p(-i) - logit_s * log1p(-s)
-            if by_feature:
-                for name, x in h.features.items():
+            log_i = log2(i)
+            total += by_i * log_i + by_s * log2(s) - logit_i * log1p(-i) - logit_s * log1p(-s)
+            if by_feature and (features := h.features):
+                for name, x in features.items():
                     if (x or zeros) and (own := by_feature.get(name)) is not None:
                         low, high, weight, offset, _, _ = own
                         total += weight * x + offset if low <= x <= high else beyond(x, own)
@@ -113,6 +114,7 @@ class FactoredScorer:
                 slots = s
             if i > best.get(h.intent, 0.0):
                 best[h.intent] = i
+                entropy -= i * log_i
                 if i > intent:  # noqa: PLR1730 - as above
                     intent = i
         first = 0 if ordered else self._reorder(products, sums, of_place)
@@ -120,9 +122,10 @@ class FactoredScorer:
         if personal and self._own:
             by_intent = intent_contexts(self._spec, request.context, best)
             sums = [x + sum(map(mul, self._own, by_intent[h.intent])) for x, h in zip(sums, hypotheses, strict=True)]
-        entropy = 0.0
-        for p in best.values():
-            entropy -= p * log2(p)
+        if len(best) < len(hypotheses):  # an intent of several readings counts once
+            entropy = 0.0
+            for p in best.values():
+                entropy -= p * log2(p)
         by_gap, by_null, by_entropy = self._shared
         left = 1.0 - whole
         shared = by_gap * log2(products[first]) - by_null * log2(left if left > CLIP else CLIP) + by_entropy * entropy
