@@ -7,7 +7,7 @@ they were given. A number that cannot be read costs that domain its place in the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -42,7 +42,7 @@ def read_hypotheses(hypotheses: Sequence[Hypothesis], scales: Scales = NO_SCALES
     Within the rounding of float32, a number out of range is clipped. Raises `ScoreError` that names the field, the
     value and the range of the first number that cannot be read. Returns a tuple of plain numbers as it is.
     """
-    if not scales and all(map(_plain, hypotheses)):
+    if not scales and _plain(hypotheses):
         return tuple(hypotheses)
     return tuple(_read(i, h, scales) for i, h in enumerate(hypotheses))
 
@@ -93,25 +93,26 @@ def _counted(h: Hypothesis, n: int) -> Hypothesis:
     return replace(h, features={**h.features, REPEATED: float(n)}) if n > 1 else h
 
 
-def _plain(h: Hypothesis) -> bool:
+def _plain(hypotheses: Iterable[Hypothesis]) -> bool:
     """True where nothing has to be changed; a number that only looks odd is left to `_read`."""
-    score = h.domain_confidence
-    if score is not None and not (type(score) is float and 0.0 <= score <= 1.0):
-        return False
-    score = h.intent_confidence
-    if score is not None and not (type(score) is float and 0.0 <= score <= 1.0):
-        return False
-    score = h.slots_confidence
-    if score is not None and not (type(score) is float and 0.0 <= score <= 1.0):
-        return False
-    for slot in h.slots:
-        score = slot.confidence
+    for h in hypotheses:
+        score = h.domain_confidence
         if score is not None and not (type(score) is float and 0.0 <= score <= 1.0):
             return False
-    if h.features:
-        for number in h.features.values():
-            if type(number) is not float or number - number != 0.0:
+        score = h.intent_confidence
+        if score is not None and not (type(score) is float and 0.0 <= score <= 1.0):
+            return False
+        score = h.slots_confidence
+        if score is not None and not (type(score) is float and 0.0 <= score <= 1.0):
+            return False
+        for slot in h.slots:
+            score = slot.confidence
+            if score is not None and not (type(score) is float and 0.0 <= score <= 1.0):
                 return False
+        if h.features:
+            for number in h.features.values():
+                if type(number) is not float or number - number != 0.0:
+                    return False
     return True
 
 

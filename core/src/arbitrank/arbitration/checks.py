@@ -36,7 +36,7 @@ def checked_hypotheses(name: str, returned: Any) -> tuple[Hypothesis, ...]:
 
 def packed_hypotheses(name: str, returned: Any) -> tuple[tuple[Hypothesis, ...], bytes | None]:
     """The hypotheses as `checked_hypotheses` returns them, and their msgpack bytes where the check encoded them."""
-    if not isinstance(returned, Iterable):
+    if type(returned) is not list and not isinstance(returned, Iterable):  # which asks an abstract class
         raise PluginError(f"recognise returned {type(returned).__name__}, expected a sequence of Hypothesis")
     hypotheses: tuple[Any, ...] = tuple(islice(returned, MAX_HYPOTHESES + 1))
     if len(hypotheses) > MAX_HYPOTHESES:
@@ -49,7 +49,8 @@ def packed_hypotheses(name: str, returned: Any) -> tuple[tuple[Hypothesis, ...],
         packed = _pack(hypotheses)
         if len(packed) <= MAX_BYTES // 2:
             plain = _unpack(packed)
-            if plain == hypotheses and all(h.domain == name and (not h.slots or _unresolved(h.slots)) for h in plain):
+            resolved = [slot for h in plain for slot in h.slots if slot.resolved is not None]  # quicker than `any`
+            if plain == hypotheses and not resolved and not [h for h in plain if h.domain != name]:
                 return plain, packed
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError):
         pass
@@ -76,11 +77,6 @@ def json_hypotheses(name: str, hypotheses: tuple[Any, ...]) -> tuple[Hypothesis,
         for i, h in enumerate(hypotheses):
             _check_types(i, h, reason)
         raise PluginError(f"recognise returned invalid hypotheses: {reason}") from error
-
-
-def _unresolved(slots: tuple[Slot, ...]) -> bool:
-    """True where no slot holds a value of any type."""
-    return not [slot for slot in slots if slot.resolved is not None]  # quicker than `all`
 
 
 def _check_hypothesis(name: str, i: int, hypothesis: Any) -> None:
@@ -159,10 +155,8 @@ def checked_scores(scores: object, n: int) -> Scores:
         scores = Scores(mine, right)
     if right.shape != (n,):
         raise PluginError(f"right has shape {right.shape}, expected ({n},)")
-    if n <= _FEW and 0.0 <= mine <= 1.0:
-        numbers = right.tolist()  # of a few numbers, Python is faster than numpy
-        if sum(numbers) <= mine and (not numbers or min(numbers) >= 0.0):
-            return scores
+    if n <= _FEW and adds_up(mine, right.tolist()):
+        return scores
     if not 0.0 <= mine <= 1.0:
         raise PluginError(f"mine is {mine}, expected a number in [0, 1]")
     if not (right >= 0.0).all() or not right.sum() <= mine + _SLACK:
@@ -171,6 +165,11 @@ def checked_scores(scores: object, n: int) -> Scores:
             f"{_rounding(mine, right)}"
         )
     return scores
+
+
+def adds_up(mine: float, right: Sequence[float]) -> bool:
+    """True for probabilities that surely keep the contract; of a few numbers, Python tells it faster than numpy."""
+    return 0.0 <= mine <= 1.0 and sum(right) <= mine and (not right or min(right) >= 0.0)
 
 
 def _listed(right: Any) -> str:

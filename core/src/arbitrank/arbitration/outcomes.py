@@ -92,7 +92,7 @@ OPENS = 1_000_000
 
 
 def rounded(number: float, per: float = 1e4) -> float:
-    """A number of at least 0, to four digits by default; Python's `round` goes by way of texts, and takes far longer."""
+    """A number of at least 0, to four digits by default; `round` goes by way of a text, which takes longer."""
     return (per * number + 0.5) // 1.0 / per
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Raw
 from msgspec.structs import replace
 
-from arbitrank.arbitration.checks import MAX_HYPOTHESES, check_features, checked_explanation, checked_scores
+from arbitrank.arbitration.checks import MAX_HYPOTHESES, adds_up, check_features, checked_explanation, checked_scores
 from arbitrank.arbitration.outcomes import OPENS, Answered, Failed, Late, Outcome
 from arbitrank.domain import Scores
 from arbitrank.errors import PluginError, describe
@@ -262,11 +262,13 @@ def checked_outcome(
         if given is not None and message.unread is not None and 0 <= message.unread < len(given):
             return Failed(message.failure, message.recognise_ms, 0, message.unread, kind="request")
         return Failed(message.failure, message.recognise_ms)
-    hypotheses, right = (message.hypotheses or ()) if given is None else given, np.array(message.right, dtype=float)
+    hypotheses, right = (message.hypotheses or ()) if given is None else given, message.right
     try:
         if given is not None and message.kept is not None:
             hypotheses = only(given, _checked_places(message.kept, len(given)))
-        scores = checked_scores(Scores(message.mine, right), len(hypotheses))
+        scores = Scores(message.mine, np.array(right, dtype=float))
+        if len(right) != len(hypotheses) or not adds_up(message.mine, right):
+            scores = checked_scores(scores, len(hypotheses))
         if given is None and len(hypotheses) > MAX_HYPOTHESES:
             raise PluginError(f"{len(hypotheses)} hypotheses, expected at most {MAX_HYPOTHESES}")
         if given is None and [h for h in hypotheses if h.domain != name or h.features]:
