@@ -218,7 +218,7 @@ class Arbitrator:
     def _conditioned(self, contributions: Sequence[Contribution]) -> tuple[Sequence[Contribution], float]:
         """The contributions, conditioned on one another where the settings say so, and P(no domain)."""
         if not self._conditions:
-            return contributions, p_out_of_scope(one.scores.mine for one in contributions)
+            return contributions, p_out_of_scope([one.scores.mine for one in contributions])
         settings = self.decisions
         reading = [one for one in contributions if one.hypotheses]
         scores = [one.scores for one in reading]

@@ -31,6 +31,8 @@ from arbitrank.values import Action, AnswerRisk, Confidence, Decision, Ranked
 ACTIONS: tuple[Action, ...] = ("accept", "clarify", "none")
 """The actions by their codes."""
 
+_TOP = 1.0 - CLIP
+
 CHOOSABLE = 0.1
 """The least P(right), given that the request is the domain's, of a reading that a user is asked about."""
 
@@ -130,7 +132,7 @@ def p_out_of_scope(mine: Iterable[Any]) -> Any:
 
     P(mine) is as the domains returned it, before `arbitrank.arbitration.conditioning.after_winning`.
     """
-    return math.prod(1.0 - p for p in mine)
+    return math.prod([1.0 - p for p in mine])
 
 
 def margin(mine: Any, other: Any, exclusive: bool) -> Any:
@@ -140,9 +142,10 @@ def margin(mine: Any, other: Any, exclusive: bool) -> Any:
     that are `exclusive`, conditioned on one domain owning the request, the probabilities themselves are compared.
     """
     if isinstance(mine, float) and isinstance(other, float):  # Python is faster on single numbers
-        mine, other = min(max(mine, CLIP), 1.0 - CLIP), min(max(other, CLIP), 1.0 - CLIP)
+        if not (CLIP <= mine <= _TOP and CLIP <= other <= _TOP):
+            mine, other = min(max(mine, CLIP), _TOP), min(max(other, CLIP), _TOP)
     else:
-        mine, other = np.clip(mine, CLIP, 1.0 - CLIP), np.clip(other, CLIP, 1.0 - CLIP)
+        mine, other = np.clip(mine, CLIP, _TOP), np.clip(other, CLIP, _TOP)
     if not exclusive:
         mine, other = mine / (1.0 - mine), other / (1.0 - other)
     return (mine - other) / (mine + other)

@@ -23,7 +23,7 @@ FailureKind = Literal["raised", "contract", "crashed", "unavailable", "request"]
 replaced, or a request that cannot be read."""
 
 
-class Answered(msgspec.Struct, frozen=True, eq=False):
+class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A domain's answer: its distinct hypotheses as they were given, their scores and, with `explain`, their `why`.
 
     `kept` are the places and numbers of those among all of the domain's, None where all are distinct. `scales` are

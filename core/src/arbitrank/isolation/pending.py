@@ -101,8 +101,8 @@ class PendingCall:
         if not (names := [name for name in names if name not in self._outcomes]):
             return
         number = int.from_bytes(os.urandom(6))
-        given = None if self._given is None else tuple(tuple(self._given[name]) for name in names)
-        models = tuple(self._numbers[name] for name in names)
+        given = None if self._given is None else tuple([tuple(self._given[name]) for name in names])
+        models = tuple([self._numbers[name] for name in names])
         try:
             query = Raw(packed(encode, QueryContent(self._request, given)))
             content = encode(Query(number, models, self._remaining_ms(), self._explain, query))
