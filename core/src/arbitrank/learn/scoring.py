@@ -6,7 +6,7 @@ the same logarithm are added up once, and the context is looked up by what it ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import exp, isnan, log, log1p, log2, tanh
 from operator import mul
 
@@ -29,6 +29,13 @@ _LN2 = log(2.0)  # `math.log` also takes integers of any size, and takes three t
 def _filled(fill: Confidences, d: float | None, i: float | None, s: float | None) -> tuple[float, float, float]:
     """The confidences, those of the training data in the place of missing ones."""
     return fill.domain if d is None else d, fill.intent if i is None else i, fill.slots if s is None else s
+
+
+def _entropy(chances: Iterable[float]) -> float:
+    entropy = 0.0
+    for p in chances:
+        entropy -= p * log2(p)
+    return entropy
 
 
 def _shared_out(sums: Sequence[float], shared: float, z: float, checksum: float) -> Scores:
@@ -123,9 +130,7 @@ class FactoredScorer:
             by_intent = intent_contexts(self._spec, request.context, best)
             sums = [x + sum(map(mul, self._own, by_intent[h.intent])) for x, h in zip(sums, hypotheses, strict=True)]
         if len(best) < len(hypotheses):  # an intent of several readings counts once
-            entropy = 0.0
-            for p in best.values():
-                entropy -= p * log2(p)
+            entropy = _entropy(best.values())
         by_gap, by_null, by_entropy = self._shared
         left = 1.0 - whole
         shared = by_gap * log2(products[first]) - by_null * log2(left if left > CLIP else CLIP) + by_entropy * entropy
