@@ -73,7 +73,10 @@ def answerer(state: WorkerState, live: Live) -> Answerer:
             answer = decided
         overridden, drawing = answer is not arbitration.answer, None
         if explore is not None:
+            head = answer
             answer, drawing = explore(request, answer, arbitration, policy)
+            if answer is not head and drawing is not None:
+                metrics.count("explored", drawing.domain)
         encoded = _encode(answer)
         if log is not None:
             recognised = arbitration.hypotheses if request.hypotheses is None else ()

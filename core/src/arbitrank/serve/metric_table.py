@@ -50,6 +50,8 @@ METRICS = (
            ("limit", "token")),
     Metric("answers", "counter", "Answers, by decision.", ("action",)),
     Metric("policy", "counter", "Answers whose decision the policy changed."),
+    Metric("explored", "counter", "Answers that act on another reading than the head, by the head's domain.",
+           ("domain",)),
     Metric("shortlist_misses", "counter", "Requests whose shortlist was empty."),
     Metric("feedback", "counter", "Feedback accepted."),
     Metric("feedback_unmatched", "counter", "Feedback on answers that no worker remembers, so of no domain below."),
