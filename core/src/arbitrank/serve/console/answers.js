@@ -29,7 +29,7 @@ export function decisionBadge(action) {
 
 /** An answer to a request, whole. */
 export function answerView(answer, request) {
-  const words = h("p", { class: "words" });
+  const words = h("p", { class: "words", dir: "auto" });
   const names = namesOf(answer);
   const select = (reading) => replace(words, highlighted(request.utterance ?? "", reading?.slots ?? []));
   const first = answer.ranked[answer.decision.contenders[0] ?? 0];

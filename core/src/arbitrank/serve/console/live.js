@@ -120,7 +120,7 @@ function rowView(row, onSession, openIncident) {
   return h("tr", { role: "row" },
     h("td", { class: "text", role: "cell", title: row.time ? new Date(1000 * row.time).toISOString() : "" }, when(row.time),
       session && h("div", {}, h("button", { type: "button", class: "plain session", title: "Only this session", on: { click: () => onSession(session) } }, session.slice(0, 12)))),
-    h("th", { scope: "row", role: "rowheader", class: `text ${row.utterance === undefined ? "note" : ""}` }, words,
+    h("th", { scope: "row", dir: "auto", role: "rowheader", class: `text ${row.utterance === undefined ? "note" : ""}` }, words,
       row.context && Object.keys(row.context).length > 0 && h("div", { class: "note" },
         Object.entries(row.context).slice(0, 4).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(", "))),
     h("td", { class: "text", role: "cell" }, decisionBadge(row.action)),

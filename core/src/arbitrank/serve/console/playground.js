@@ -84,7 +84,7 @@ function textOf(value) {
 // ------------------------------------------------------------------------------------------------------------- the form
 
 function requestForm(params, known, signal) {
-  const words = h("textarea", { rows: "2", value: params.get("q") ?? "", maxlength: "2000", spellcheck: "false",
+  const words = h("textarea", { rows: "2", dir: "auto", value: params.get("q") ?? "", maxlength: "2000", spellcheck: "false",
     placeholder: "will it rain tomorrow", on: { keydown: submitOnEnter } });
   const brought = h("textarea", { rows: "8", class: "mono", value: params.get("h") ?? "", spellcheck: "false",
     placeholder: '[{"domain": "weather", "intent": "AskRain", "domain_confidence": 0.9, "slots": []}]' });
