@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from shutil import which
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 
 from arbitrank.answerlog.segments import segments
+from arbitrank.cli.rank import noted
 from arbitrank.registry import discover, loaded
 from arbitrank.store.artifact import MANIFEST, read_manifest, seal
 from arbitrank.store.store import Store, open_store
@@ -170,3 +172,16 @@ def test_what_is_kept_of_comparisons_needs_a_folder_of_them(arbitrank) -> None:
     done = arbitrank("rank", "--follow", "--log-words", "drop", input="")
     assert done.returncode == 2
     assert "no --shadow; expected both" in done.stderr
+
+
+def test_what_changes_exchanged_is_collected_once_after_the_last_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collected, times = threading.Event(), []
+    monkeypatch.setattr("gc.collect", lambda: (times.append(1), collected.set()))
+    note = noted(0.01)
+    note("one")
+    note("two")
+    assert collected.wait(10)
+    assert capsys.readouterr().err == "arbitrank: one\narbitrank: two\n"
+    assert len(times) <= 2  # one, unless the first was due before the second came

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import click
@@ -182,6 +184,24 @@ def _note_unserved(where: str, answer: Answer, reported: set[str]) -> None:
         )
 
 
+def noted(delay: float) -> Callable[[str], None]:
+    """A function that notes a change in the store, and some seconds after the last one collects what was exchanged.
+
+    That is in cycles, and child processes may end with it.
+    """
+    waiting: list[Timer] = []
+
+    def note(line: str) -> None:
+        options.note(line)
+        for timer in waiting:
+            timer.cancel()
+        waiting[:] = [Timer(delay, gc.collect)]
+        waiting[0].daemon = True
+        waiting[0].start()
+
+    return note
+
+
 @contextmanager
 def _live(
     store: Store,
@@ -208,7 +228,7 @@ def _live(
             poll=poll,
             shadow=shadow is not None,
             compared=log.append if log else None,
-            notify=options.note,
+            notify=noted(2 * poll),
             isolation=options.isolation(isolate, deadline, domains),
             hyprank=options.hyprank(hyprank, store),
             unavailable=unavailable(found),
