@@ -6,11 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from arbitrank.answerlog import tail
 from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.tail import LogTail
-from arbitrank.values import Answer, Decision, Truth
+from arbitrank.errors import DataError
+from arbitrank.values import Answer, Decision, DomainReport, Hypothesis, Ranked, Truth
 from arbitrank.wire.requests import Logged
 
 NONE = Answer(None, Decision("none"), (), {}, {})
@@ -71,3 +73,30 @@ def test_no_more_is_kept_nor_read_than_is_stated(tmp_path: Path, monkeypatch: py
     assert ids(found) == ["19", "18", "9"]  # what was written too fast is left out
     write(tmp_path, 1, line("20", 20.0))
     assert ids(found) == ["20", "19", "18"]
+
+
+def test_a_request_is_kept_in_short_and_read_again_where_the_whole_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked = tuple(Ranked(name, "Do", score=0.5, why={"base": 0.0}) for name in ("lamp", "shade"))
+    reports = {"lamp": DomainReport("answered"), "shade": DomainReport("failed", reason="ZeroDivisionError")}
+    answer = Answer("a", Decision("accept", (1,)), ranked, reports, {"merge": 0.1})
+    read = (Hypothesis("lamp", "Do"),)
+    recognised = Logged(id="a", utterance="\u2028 x", answer=answer, time=1.0, hypotheses=read, recognised=True)
+    redacted = Logged(id="b", utterance_length=3, answer=answer, time=2.0, hypotheses=read, recognised=True)
+    write(tmp_path, 1, line("first", 0.0), *(msgspec.json.encode(one) + b"\n" for one in (recognised, redacted)))
+    found = LogTail(tmp_path)
+    second, first, _ = found.lines()
+    assert first.line.answer is not None
+    assert (first.line.answer.chosen, list(first.line.answer.domains)) == (Ranked("shade", "Do", score=0.5), ["shade"])
+    assert (first.line.hypotheses, second.line.hypotheses) == (None, read)
+    assert found.whole("a") == recognised
+    assert found.whole("c") is None
+    write(tmp_path, 2, msgspec.json.encode(Feedback(id="b", outcome="accepted")) + b"\n")
+    assert found.whole("b") == replace(redacted, outcome="accepted")
+    monkeypatch.setattr(tail, "_KEPT", 10)
+    write(tmp_path, 1, line("d", 3.0))
+    assert ids(found) == ["d"]  # what holds hypotheses goes, and what is older than that
+    next(tmp_path.glob("*-1-*")).write_bytes(b"x" * 9_000)
+    with pytest.raises(DataError, match="changed since"):
+        found.whole("d")

@@ -155,8 +155,7 @@ class ConsoleHandlers:
             raise HTTPException(409, f"{domain}: a stage has no cases; expected a domain")
         if grant is not None and grant.scopes.isdisjoint(("log", "admin")):
             raise HTTPException(403, "the token lacks the scope log")
-        lines = await asyncio.to_thread(tail.lines)
-        line = next((one.line for one in lines if one.line.id == body.id), None)
+        line = await asyncio.to_thread(tail.whole, body.id)
         if line is None:
             raise HTTPException(
                 404, f"{body.id[:64]!r} is not among the last requests; run: arbitrank incident ID --log DIR"

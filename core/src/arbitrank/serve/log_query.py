@@ -25,7 +25,6 @@ LOG_QUERY: Mapping[str, Mapping[str, Any]] = {
 }
 """The parameters and their schemas."""
 
-_FAILED = ("failed", "late")
 _LATE = 5.0  # seconds by which a line may be written, or its writer's clock be, later than another's
 
 
@@ -91,7 +90,6 @@ def log_row(one: TailLine) -> LogRow:
     line, answer = one.line, one.line.answer
     assert answer is not None
     head = answer.chosen or answer.best
-    reports = answer.domains.items()
     return LogRow(
         changed=one.changed,
         action=answer.decision.action,
@@ -100,7 +98,7 @@ def log_row(one: TailLine) -> LogRow:
         utterance=line.utterance,
         utterance_length=line.utterance_length,
         context=line.context,
-        hypotheses=line.hypotheses if line.utterance is None or not line.recognised else None,
+        hypotheses=line.hypotheses,
         session=line.session,
         reason=None if answer.decision.reason is UNSET else answer.decision.reason,
         domain=None if head is None else head.domain,
@@ -108,7 +106,7 @@ def log_row(one: TailLine) -> LogRow:
         slots=() if head is None else head.slots,
         version=None if head is None else head.version,
         probability=None if head is None else head.probability,
-        failed={name: report.reason or report.status for name, report in reports if report.status in _FAILED},
+        failed={name: report.reason or report.status for name, report in answer.domains.items()},
         canary=tuple(name for name, arm in (line.arms or {}).items() if arm == "canary"),
         outcome=line.outcome,
         truth=line.truth,
