@@ -30,7 +30,7 @@ ADDED = frozenset(
     | {"request_id", "arms", "claims", "429", "release", "environment", "time"}
     | {"shift", "recalibration", "recalibrate", "/v1/health/domains", "overrode"}
     | {"overlapping", "/v1/domains/{domain}/skills"}
-    | {"selection", "session", "value"}
+    | {"selection", "session", "value", "with_selection"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 

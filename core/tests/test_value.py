@@ -42,7 +42,7 @@ from arbitrank.outcomes.value import ValueSettings, estimate
 from arbitrank.promotion import consider
 from arbitrank.serve.promotion_process import PromotionTask, _log
 from arbitrank.store.store import Store, open_store
-from arbitrank.values import Hypothesis, Request, Truth
+from arbitrank.values import Decision, Hypothesis, Request, Truth
 from arbitrank.wire.requests import Logged
 
 # ----------------------------------------------------------------------------------------------------- on known numbers
@@ -345,6 +345,15 @@ def test_a_candidate_of_another_canary_is_valued_by_the_stable_arm_alone(store: 
     report = value_of(replay(exchanged, log), exchanged, "log")
     assert report.estimate is not None
     assert 600 < report.estimate.n < 840
+    assert report.estimate.verdict == "too little evidence"
+
+
+def test_answers_of_other_versions_are_no_evidence(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+    """Settings of before that asked where the present ones accept."""
+    lines = with_answers(log, lambda answer: replace(answer, decision=Decision("clarify", (0, 1))))
+    report = value_of(valued(exchange, changed_log(tmp_path, lines)), exchange, "log")
+    assert report.estimate is not None
+    assert report.estimate.without_evidence == 1.0
     assert report.estimate.verdict == "too little evidence"
 
 

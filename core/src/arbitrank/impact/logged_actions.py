@@ -67,7 +67,7 @@ def fill_logged(
         row["session"] = crc32((draw_key(line) or str(row["line"])).encode("utf-8", "surrogatepass"))
         for side, same, (action, head) in zip(SIDES, served, sides, strict=True):
             row[side]["served"] = same
-            row[side]["possible"] = same or tried or _eligible(answer, selection, action, head)
+            row[side]["possible"] = same or (tried and any(served)) or _eligible(answer, selection, action, head)
 
 
 def choices_of(rows: Rows, plan: ReplayPlan) -> tuple[LoggedChoices, int]:

@@ -12,6 +12,8 @@ from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replayed import Replayed
 from arbitrank.outcomes.value import ValueEstimate, ValueSettings, estimate
 
+_FEW = 0.01  # share of answers of neither version that is not worth a remark
+
 
 class ValueReport(msgspec.Struct, frozen=True):
     """The value of version `after` of `domain` beside `before`, by the reactions to `n` logged requests.
@@ -47,6 +49,7 @@ def value_of(
 ) -> ValueReport:
     """The value report of a replay; `on` is what the requests go by, `unused` counts reactions that were not joined."""
     choices, contradicted = choices_of(found.rows, plan)
+    other = int((~choices.before.served & ~choices.after.served & (choices.propensity == 1.0)).sum())
     before = None if plan.name in found.broken else plan.parts.get(plan.name)
     report = ValueReport(
         domain=plan.name,
@@ -60,7 +63,7 @@ def value_of(
         contradicted=contradicted,
         notes=[],
     )
-    return msgspec.structs.replace(report, notes=list(_notes(report, found)))
+    return msgspec.structs.replace(report, notes=list(_notes(report, found, other)))
 
 
 def without_propensities(report: ValueReport) -> bool:
@@ -68,7 +71,7 @@ def without_propensities(report: ValueReport) -> bool:
     return report.reactions > 0 and report.left_out.get(NO_SELECTION, 0) == report.reactions
 
 
-def _notes(report: ValueReport, found: Replayed) -> Iterator[str]:
+def _notes(report: ValueReport, found: Replayed, other: int) -> Iterator[str]:
     for reason, n in report.left_out.items():
         yield f"{n} reactions are left out: {reason}"
     if str(report.unused) != "none":
@@ -79,5 +82,7 @@ def _notes(report: ValueReport, found: Replayed) -> Iterator[str]:
         counts = ", ".join(f"{name} ({n})" for name, n in found.policies.most_common())
         yield f"the operator's policy changed within the log: {counts}; its rules are not replayed"
     one = report.estimate
+    if one is not None and other > _FEW * one.n:
+        yield f"{other} answers are of neither version as it answers now: of others, other settings or a HypRank"
     if one is not None and one.clipped:
         yield f"{100 * one.clipped:.2f} % of the importance weights are clipped, which lowers IPS"
