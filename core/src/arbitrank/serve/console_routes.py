@@ -126,7 +126,9 @@ class ConsoleHandlers:
             raise HTTPException(503, "another version is being loaded; try again", {"retry-after": "2"})
         task = TrialTask(settings.store, settings.keys, settings.decisions, request, body.versions, body.explain)
         async with self._loading:
-            verdict = await verdict_of("arbitrank.serve.trial_process", task, SECONDS, "arbitrank impact --help")
+            verdict = await verdict_of(
+                "arbitrank.serve.trial_process", task, SECONDS, f"arbitrank impact {min(body.versions)}"
+            )
         if verdict.status != 200:
             return json_reply(verdict.body, verdict.status, {"retry-after": "2"} if verdict.status == 503 else None)
         answer = msgspec.json.decode(verdict.body, type=Answer)
