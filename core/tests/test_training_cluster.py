@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,26 @@ import pytest
 from benchmarks.exchanged import world
 from distributed import Client, LocalCluster
 
+from arbitrank.answerlog.feedback import Feedback
+from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
-from arbitrank.domain import Settings
+from arbitrank.arbitration.own_claims import own_claims
+from arbitrank.domain import Domain, Settings
 from arbitrank.errors import InputError
 from arbitrank.impact.cluster import Cluster, Shipped, _shared, mapped
 from arbitrank.impact.observation import Observation, observe
 from arbitrank.impact.plan import DomainVersion, ReplayPlan, plan
 from arbitrank.impact.replay import ReplayWork
 from arbitrank.impact.report import measure
-from arbitrank.store.store import open_store
+from arbitrank.impact.value_work import valued
+from arbitrank.live.live import Live
+from arbitrank.store.store import Store, open_store
 from arbitrank.training.backends import dask, local
 from arbitrank.training.datasets import Dataset
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.run import TrainingRun, train_domains
 from arbitrank.training.worker import Event
+from arbitrank.values import Example
 
 HERE = Path(__file__).parent
 
@@ -200,6 +207,22 @@ def test_a_replay_on_the_cluster_finds_what_one_process_finds(scheduler: str, tm
     there, found = measure(exchange, made.audit, cluster=Cluster(scheduler))
     assert msgspec.json.encode(there) == msgspec.json.encode(here)
     assert len(found.rows) == 5_000
+    log = reacted(tmp_path / "log", made.domains, store, made.held[:600])
+    short, away = (valued(exchange, log, cluster=one) for one in (None, Cluster(scheduler)))
+    assert len(short.rows) == 600
+    assert away.rows.tobytes() == short.rows.tobytes()
+
+
+def reacted(folder: Path, domains: Mapping[str, Domain], store: Store, asked: Sequence[Example]) -> Path:
+    """A log of answers that users accepted."""
+    with Live(domains, store, selftest=lambda folder, name: None) as live, AnswerLog(folder) as log:
+        live.look()
+        for example in asked:
+            arbitration = live.arbitrate(example.request)
+            claims = partial(own_claims, arbitration)
+            log.write(example.request, arbitration.answer, arms=arbitration.arms, claims=claims)
+            log.feedback(Feedback(id=example.request.id or "", outcome="accepted"))
+    return folder
 
 
 def test_an_observation_on_the_cluster_or_in_processes_is_that_of_one_process(scheduler: str, tmp_path: Path) -> None:
