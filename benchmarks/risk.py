@@ -72,7 +72,10 @@ def _share(heads: Heads, taken: np.ndarray) -> float:
 
 
 def _print(figures: Mapping[str, Any]) -> None:
-    head = ("corpus", "limit", "per", "n", "kept by", "holds", "on the rest", "accepted", "wrong", "accepted before", "wrong before")  # fmt: skip
+    head = (
+        "corpus", "limit", "per", "n", "kept by", "holds", "on the rest", "accepted", "wrong", "accepted before",
+        "wrong before",
+    )  # fmt: skip
     rows = []
     for name, one in figures.items():
         for row in one["limits"]:

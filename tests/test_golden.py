@@ -31,6 +31,7 @@ ADDED = frozenset(
     | {"shift", "recalibration", "recalibrate", "/v1/health/domains", "overrode"}
     | {"overlapping", "/v1/domains/{domain}/skills"}
     | {"selection", "session", "value", "with_selection"}
+    | {"risk", "accept_by", "bound", "suites", "segments"}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
@@ -49,7 +50,8 @@ history of a name and the report of its canary. serving: of versions, what answe
 overlapping: skills that the pseudo-label rule finds alike, in the figures of a Shortlister.
 /v1/domains/{domain}/skills: the call that changes the catalogue. request_id, arms, claims: of a service's log; time: of
 its shadow. 429: of calls beyond a token's rate. release, environment: of domains. selection: of a logged answer,
-how it was drawn. session: of feedback. value: in `impact`, by users' reactions.
+how it was drawn. session: of feedback. value: in `impact`, by users' reactions. risk, accept_by, bound: of answers and
+settings, the bound on wrong answers and its thresholds. suites: the results of cases. segments: on a card and in `impact`.
 """
 
 CHANGED = frozenset({"why"})

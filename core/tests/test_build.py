@@ -17,7 +17,8 @@ from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.packages import core_version
 from arbitrank.store.artifact import read_card, read_manifest
 from arbitrank.store.artifact_checks import verified
-from arbitrank.training.build import build, data_digest, measure
+from arbitrank.training.build import build, data_digest
+from arbitrank.training.figures import measure
 from arbitrank.training_environment import read_environment
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 

@@ -22,9 +22,10 @@ from pyarrow import parquet
 from arbitrank.domain import Settings
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.reference import ReferenceDomain
-from arbitrank.training.build import build, figures_of, held_out, time_of
+from arbitrank.training.build import build, held_out, time_of
 from arbitrank.training.datasets import Dataset, is_partitioned, prepare
 from arbitrank.training.example_file import ExampleFile, Writer, data_digest, write_examples
+from arbitrank.training.figures import ClaimRows, figures_of
 from arbitrank.training.locations import DataFile, files, opened, since
 from arbitrank.training.read_report import COMMON, ReadReport
 from arbitrank.training.sufficiency import shortage_notes, shortages
@@ -536,6 +537,7 @@ def test_training_says_what_the_data_have_too_little_of_as_the_check_does() -> N
 def test_weights_are_worse_than_none_only_by_more_than_chance(n: int, worse: bool) -> None:
     right = (np.arange(n) % 8 > 0).astype(float)  # 7 of 8, of which the weights expect more
     rows = np.column_stack([np.full(n, 0.94), right, np.full(n, 0.87), right, np.ones(n)])
-    assert figures_of(rows).nll > figures_of(rows).baseline
-    assert figures_of(rows).worse == worse
-    assert not figures_of(rows[:0]).worse
+    figures = figures_of(ClaimRows(rows, [()] * n))
+    assert figures.nll > figures.baseline
+    assert figures.worse == worse
+    assert not figures_of(ClaimRows(rows[:0], [])).worse

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,9 +12,11 @@ from arbitrank.cli.terminal import print_table, terminal
 from arbitrank.cli.value_tables import show_estimate
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.evaluate.metrics import Calibration, band_mark
+from arbitrank.evaluate.segment_report import SegmentCalibration
 from arbitrank.impact.flips import Flip
 from arbitrank.impact.gate import GateReason
 from arbitrank.impact.report import FlipCount, Impact, Slice
+from arbitrank.impact.segmenting import SegmentImpact
 from arbitrank.outcomes.suite_runs import CaseResult
 
 _PAIRS = 10
@@ -52,6 +54,9 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
             console.print(f"[dim]{escape(note)}[/dim]")
         if impact.value.estimate is not None:
             show_estimate(impact.value.estimate, console)
+    if impact.segments is not None:
+        for text in _segments(impact.segments):
+            console.print(escape(text))
     if impact.suites:
         console.print(suites_text(impact.suites))
     if reasons or impact.labelled or (impact.value is not None and impact.value.estimate is not None):
@@ -67,6 +72,19 @@ def show_reasons(reasons: Sequence[GateReason], refuses: str, passes: str, conso
         console.print(f"[green]the gate {passes}[/green]")
     for reason in reasons:
         console.print(f"[red]the gate {refuses}[/red]: {escape(reason.text)}")
+
+
+def _segments(found: SegmentImpact) -> Iterator[str]:
+    """The segments, single and in pairs, in which the domain's P(right) is off by most of its noise."""
+    for side in ("before", "after"):
+        one: SegmentCalibration = getattr(found, side)
+        for worst, chance, n, of in (
+            (one.worst, one.p_value, one.segments, "segments"),
+            (one.worst_pair, one.pair_p_value, one.pairs, "pairs of segments, which are not gated"),
+        ):
+            if worst is not None:
+                least = f"{100 * worst.detectable:.1f} points would be found"
+                yield f"worst segment {side}: {worst.text}; p = {chance:.2g} over {n} {of}; {least}"
 
 
 def suites_text(results: Sequence[CaseResult]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.evaluate.intervals import blocks, interval, resamples
+from arbitrank.evaluate.segment_report import SegmentCalibration
 from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.probability import Floats, log_loss
 
@@ -34,7 +35,8 @@ class Calibration(msgspec.Struct, frozen=True):
     `ece_band` is the 95 % band of the ECE of outcomes drawn from the probabilities themselves, `ece_floor` the mean of
     these ECEs, `ece_interval` the 95 % bootstrap interval. `over` is the mean of p − y, above 0 where the system is
     over-confident. On the card of a domain, `others` counts the requests of other domains in its training data that it
-    had a hypothesis of, `silent` those that it had none of; `choice` is that of its kind of re-ranker.
+    had a hypothesis of, `silent` those that it had none of; `choice` is that of its kind of re-ranker, `segments` are
+    the largest errors of any segment of the requests.
     """
 
     n: int
@@ -48,6 +50,7 @@ class Calibration(msgspec.Struct, frozen=True):
     others: int | msgspec.UnsetType = msgspec.UNSET
     silent: int | msgspec.UnsetType = msgspec.UNSET
     choice: KindChoice | msgspec.UnsetType = msgspec.UNSET
+    segments: SegmentCalibration | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def in_band(self) -> bool:

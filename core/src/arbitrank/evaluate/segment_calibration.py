@@ -12,80 +12,22 @@ hold for all segments together (Bonferroni).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from statistics import NormalDist
 
-import msgspec
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import norm
 
-from arbitrank.evaluate.segments import Segment, SegmentTable
+from arbitrank.evaluate.segment_report import LEVEL, BrokenSegment, SegmentCalibration, SegmentError
+from arbitrank.evaluate.segments import RequestSegment, SegmentTable
 from arbitrank.probability import Floats
-
-LEVEL = 0.05
-"""The probability of an error that chance alone explains, over all segments."""
 
 TOLERANCE = 0.01
 """The increase of a segment's error that a candidate may have, a rate: a point."""
 
 _FEW = 20.0  # the variance of the number of right outcomes below which p-values are drawn
 _DRAWS, _AT_ONCE = 4_000, 1_000_000
-_BOOTSTRAP = 300
 _POWER = 0.84  # standard errors for a power of 80 %
 _TERMS = 40
-
-
-class SegmentError(msgspec.Struct, frozen=True):
-    """Calibration error of a segment of `n` requests: the error and its noise, rates; `p_value` is of it alone.
-
-    `over` is the mean of p − y, above 0 where the segment is over-confident. `detectable` is the least error that would
-    be found, with a power of 80 %, among as many segments.
-    """
-
-    segment: str
-    n: int
-    error: float
-    noise: float
-    over: float
-    p_value: float
-    detectable: float
-
-    @property
-    def text(self) -> str:
-        """The segment and its error in words."""
-        how = "over" if self.over > 0.0 else "under"
-        return (
-            f"{self.segment}: off by {100 * self.error:.1f} points, {self.error / self.noise:.1f} times its noise, "
-            f"{how}-confident by {100 * abs(self.over):.1f} on average, on {self.n} requests"
-        )
-
-
-class SegmentCalibration(msgspec.Struct, frozen=True):
-    """The segments with the largest errors in units of noise: of single labels, and of pairs, and their numbers.
-
-    The p-values are those of the largest of so many segments. `worst` is None where no segment has enough requests.
-    """
-
-    segments: int
-    worst: SegmentError | None
-    p_value: float
-    pairs: int = 0
-    worst_pair: SegmentError | None = None
-    pair_p_value: float = 1.0
-
-    @property
-    def found(self) -> bool:
-        """True where the largest error of a segment is more than chance explains."""
-        return self.worst is not None and self.p_value < LEVEL
-
-
-class BrokenSegment(NamedTuple):
-    """A segment whose error has surely increased: before and after, and the least increase."""
-
-    before: SegmentError
-    after: SegmentError
-    least: float
 
 
 def segment_calibration(p: Floats, y: Floats, table: SegmentTable, seed: int = 0) -> SegmentCalibration:
@@ -98,7 +40,7 @@ def segment_calibration(p: Floats, y: Floats, table: SegmentTable, seed: int = 0
     )  # fmt: skip
 
 
-def _largest(p: Floats, y: Floats, segments: Sequence[Segment], seed: int) -> SegmentError | None:
+def _largest(p: Floats, y: Floats, segments: Sequence[RequestSegment], seed: int) -> SegmentError | None:
     """The segment with the largest error in units of its noise; None where there is no segment with any noise."""
     found = [(one, *_statistic(p[one.places], y[one.places])) for one in segments]
     found = [each for each in found if each[2] > 0.0]
@@ -109,7 +51,7 @@ def _largest(p: Floats, y: Floats, segments: Sequence[Segment], seed: int) -> Se
 
 
 def _error(
-    one: Segment, p: Floats, y: Floats, error: float, noise: float, count: int, seed: int = 0
+    one: RequestSegment, p: Floats, y: Floats, error: float, noise: float, count: int, seed: int = 0
 ) -> SegmentError:
     own, outcomes = p[one.places], y[one.places]
     n = len(own)
@@ -119,22 +61,17 @@ def _error(
     )
 
 
-def _statistic(p: Floats, y: Floats, weight: Floats | None = None) -> tuple[float, float]:
+def _statistic(p: Floats, y: Floats) -> tuple[float, float]:
     """The range of the cumulative differences, and its noise; equal probabilities are taken together."""
-    order = np.argsort(p, kind="stable")
-    ordered = p[order]
-    ends = np.append(np.flatnonzero(np.diff(ordered)), len(p) - 1)
-    sums = np.cumsum((y - p)[order])[ends]
-    n = len(p)
-    return (max(float(sums.max()), 0.0) - min(float(sums.min()), 0.0)) / n, math.sqrt(float((p * (1.0 - p)).sum())) / n
+    return float(_parts(p, y).mean()), math.sqrt(float((p * (1.0 - p)).sum())) / len(p)
 
 
 def range_tail(x: float) -> float:
     """P(the range of a Brownian motion over [0, 1] exceeds x) (Feller 1951)."""
     if x < 0.5:
         return 1.0
-    k = np.arange(1, _TERMS + 1)
-    return float(np.clip(8.0 * ((-1.0) ** (k - 1) * k * norm.sf(k * x)).sum(), 0.0, 1.0))
+    each = ((-1.0) ** (k - 1) * k * math.erfc(k * x / math.sqrt(2.0)) / 2.0 for k in range(1, _TERMS + 1))
+    return min(1.0, max(0.0, 8.0 * math.fsum(each)))
 
 
 def _critical(level: float) -> float:
@@ -179,34 +116,31 @@ def broken_segments(
         found = _error(one, after, now, error, noise, count, seed)
         if found.p_value * count >= LEVEL:
             continue
-        spread = _spread(before[at], was[at], after[at], now[at], seed)
-        least = error - error_before + float(ndtri(LEVEL / count)) * spread
+        spread = _spread(before[at], was[at], after[at], now[at])
+        least = error - error_before + NormalDist().inv_cdf(LEVEL / count) * spread
         if least > TOLERANCE:
             earlier = _error(one, before, was, error_before, max(noise_before, 1e-12), count, seed)
             broken.append(BrokenSegment(earlier, found, least))
     return sorted(broken, key=lambda each: -each.least)
 
 
-def _spread(before: Floats, was: Floats, after: Floats, now: Floats, seed: int) -> float:
-    """The bootstrap standard error, over the requests, of the difference of the errors after and before."""
-    rng, n = np.random.default_rng(seed), len(before)
-    sides = []
-    for p, y in ((before, was), (after, now)):
-        order = np.argsort(p, kind="stable")
-        sides.append((order, (y - p)[order], np.append(np.flatnonzero(np.diff(p[order])), n - 1)))
-    found = np.empty(_BOOTSTRAP)
-    for i in range(_BOOTSTRAP):
-        weight = np.bincount(rng.integers(0, n, n), minlength=n)
-        found[i] = _range(sides[1], weight) - _range(sides[0], weight)
-    return float(found.std(ddof=1)) / n
+def _spread(before: Floats, was: Floats, after: Floats, now: Floats) -> float:
+    """The standard error, over the requests, of the difference of the errors after and before.
+
+    Each error is a sum over the requests of the range in which it is largest; which that is counts as known.
+    """
+    each = _parts(after, now) - _parts(before, was)
+    return float(each.std(ddof=1)) / math.sqrt(len(each))
 
 
-def _range(side: tuple[np.ndarray, Floats, np.ndarray], weight: np.ndarray) -> float:
-    order, gaps, ends = side
-    sums = np.cumsum(weight[order] * gaps)[ends]
-    return max(float(sums.max()), 0.0) - min(float(sums.min()), 0.0)
-
-
-def worst_of(found: Iterable[BrokenSegment]) -> BrokenSegment | None:
-    """The segment with the surest increase, None where there is none."""
-    return next(iter(found), None)
+def _parts(p: Floats, y: Floats) -> Floats:
+    """Each request's part of the error, of which that is the mean."""
+    order = np.argsort(p, kind="stable")
+    ordered, gaps = p[order], (y - p)[order]
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(ordered)) + 1, [len(p)]])
+    sums = np.concatenate([[0.0], np.cumsum(gaps)])[starts]
+    high, low = int(np.argmax(sums)), int(np.argmin(sums))
+    first, last = starts[min(high, low)], starts[max(high, low)]
+    parts = np.zeros(len(p))
+    parts[order[first:last]] = gaps[first:last] if high > low else -gaps[first:last]
+    return parts

@@ -31,7 +31,7 @@ _FAR = "more than 80"
 Mask = NDArray[np.bool_]
 
 
-class Segment(NamedTuple):
+class RequestSegment(NamedTuple):
     """Requests with one label, or two: in words, and their places."""
 
     text: str
@@ -80,15 +80,15 @@ class SegmentTable:
         of = np.array([numbers.setdefault(one, len(numbers)) for one in situations], np.int64)
         return cls(list(numbers), of)
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[RequestSegment]:
         """The segments by one label."""
         for name, codes in self.codes.items():
             for k, label in enumerate(self.labels[name]):
                 places = np.flatnonzero(codes == k)
                 if LEAST <= len(places) < self._n:
-                    yield Segment(f"{name} {label}", places)
+                    yield RequestSegment(f"{name} {label}", places)
 
-    def pairs(self) -> Iterator[Segment]:
+    def pairs(self) -> Iterator[RequestSegment]:
         """The segments by two labels of different features."""
         for one, other in combinations(self.codes, 2):
             width = len(self.labels[other])
@@ -97,7 +97,7 @@ class SegmentTable:
             counts = np.bincount(joint[joint >= 0], minlength=len(self.labels[one]) * width)
             for k in np.flatnonzero(counts >= LEAST).tolist():
                 text = f"{one} {self.labels[one][k // width]}, {other} {self.labels[other][k % width]}"
-                yield Segment(text, np.flatnonzero(joint == k))
+                yield RequestSegment(text, np.flatnonzero(joint == k))
 
 
 def _frequent(counts: Counter[str]) -> list[str]:

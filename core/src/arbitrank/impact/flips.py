@@ -56,6 +56,10 @@ ROW = np.dtype(
         ("owners", "i4"),  # a number in `Replayed.owners`, the sets of domains that own a request
         ("unowned", "?"),  # out of scope is right
         ("device", "i4"),  # a number in `devices`, -1 where it is not known
+        (
+            "situation",
+            "i4",
+        ),  # a number in `Replayed.situations`, -1 where none is known
         ("moved", "?"),  # another reading heads the list
         ("reaction", "i1"),  # 1 accepted, 0 rejected, -1 unknown or not used, for a reason in `Replayed.left_out`
         ("propensity", "f8"),  # the probability with which the served action was drawn

@@ -9,6 +9,7 @@ import msgspec
 
 from arbitrank.evaluate.intervals import least_loss
 from arbitrank.evaluate.metrics import Calibration, band_text
+from arbitrank.evaluate.segment_calibration import TOLERANCE
 from arbitrank.impact.report import Impact, Slice
 from arbitrank.impact.valued import ValueReport
 from arbitrank.store.artifact import unproven
@@ -75,7 +76,9 @@ def judge(
     - of whose answers users would have accepted certainly fewer, by more than the tolerance, as their reactions say
       (`arbitrank.outcomes.value`); where these are too little evidence, it is not judged by them;
     - whose ECE exceeds `max_ece` and that band, or whose temperature exceeds `max_temperature` by its lower end: an ECE
-      over mostly easy requests hides the calibration of the difficult ones.
+      over mostly easy requests hides the calibration of the difficult ones;
+    - that is surely worse calibrated in a segment of the requests, as those of a device or of an intent
+      (`arbitrank.evaluate.segment_calibration`); all segments together hold with 95 %.
     """
     reasons = [GateReason("self-test", f"its self-test failed: {problem}")] if problem else []
     if alone := unproven(domain, card):
@@ -91,6 +94,7 @@ def judge(
         reasons += value_reasons(impact.value, limits)
         if impact.claims.after is not None:
             reasons += _calibration(impact, impact.claims.after, card, limits)
+        reasons += _segments(impact)
     return reasons
 
 
@@ -197,6 +201,18 @@ def _calibration(
         over += _few(impact.domain, own)
     if over:
         yield GateReason("limit", over, losing_neighbours(impact))
+
+
+def _segments(impact: Impact) -> Iterator[GateReason]:
+    broken = () if impact.segments is None else impact.segments.broken
+    if broken:
+        first = broken[0]
+        more = f"; so are {len(broken) - 1} more segments" if len(broken) > 1 else ""
+        text = (
+            f"it is worse calibrated in a segment: {first.after.text}; it was off by {_points(first.before.error)}, by "
+            f"at least {_points(first.least)} less, at most {_points(TOLERANCE)} is tolerated{more}"
+        )
+        yield GateReason("segment", text)
 
 
 def _few(domain: str, own: Calibration) -> str:

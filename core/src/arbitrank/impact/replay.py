@@ -26,6 +26,7 @@ from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side, worst, worst_fli
 from arbitrank.impact.logged_actions import fill_logged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replayed import Replayed, together
+from arbitrank.impact.segmenting import situations
 from arbitrank.impact.shares import shares
 from arbitrank.impact.work import Lines, Requests
 from arbitrank.learn.rerankers import baseline
@@ -99,6 +100,7 @@ class ReplayWork:
         heads = [
             fill_side(rows[side], name, own, lines, names, plan.decisions, plan.served(side)) for side, own in sides
         ]
+        rows["situation"] = situations(lines, before.get(name), candidate, self.found.situations)
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
         fill_logged(rows, lines, heads, plan, self.found)
         for counts, kept in self.found.worst.items():

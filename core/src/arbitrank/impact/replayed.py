@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.evaluate.segments import Situation
 from arbitrank.impact.flips import ROW, Flip, Rows, worst
 from arbitrank.wire.json_lines import BadLine
 
@@ -28,7 +29,8 @@ class Numbers(dict[K, int]):
 class Replayed:
     """Results of a replay. `worst` holds the flips that matter most, by whether "none" counts as an answer.
 
-    `rows` number the domains by `names`, the devices by `devices` and the sets of owners by `owners`. `from_log` counts
+    `rows` number the domains by `names`, the devices by `devices`, the sets of owners by `owners` and what is known
+    of requests by `situations`. `from_log` counts
     the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
     `unserved` are domains that are not installed, `broken` those that cannot be loaded. `left_out` counts the reactions
     that say nothing of the two versions, by the reason, `silent` requests without one, which have no row, `policies`
@@ -39,6 +41,7 @@ class Replayed:
     names: Numbers[str] = field(default_factory=Numbers)
     devices: Numbers[str] = field(default_factory=Numbers)
     owners: Numbers[tuple[str, ...]] = field(default_factory=Numbers)
+    situations: Numbers[Situation] = field(default_factory=Numbers)
     worst: dict[bool, list[Flip]] = field(default_factory=lambda: {False: [], True: []})
     bad: list[BadLine] = field(default_factory=list)
     bad_lines: int = 0
@@ -73,6 +76,7 @@ def together(shares: Sequence[Replayed]) -> Replayed:
             (rows["before"]["head"], whole.names, share.names),
             (rows["after"]["head"], whole.names, share.names),
             (rows["device"], whole.devices, share.devices),
+            (rows["situation"], whole.situations, share.situations),
         ]
         for column, table, known in columns:
             numbers = np.array([*(table[name] for name in known), -1])

@@ -18,6 +18,7 @@ from arbitrank.impact.flips import KINDS, SIDES, Flip, Rows, Side, flips, judged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replay import replay
 from arbitrank.impact.replayed import Replayed
+from arbitrank.impact.segmenting import SegmentImpact, segment_impact
 from arbitrank.impact.temperature import Temperature, calibration_of, own_calibration, temperature
 from arbitrank.impact.valued import ValueReport, value_of
 from arbitrank.outcomes.suite_runs import CaseResult
@@ -122,6 +123,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     decisions: dict[Side, DecisionShares] = {}
     value: ValueReport | None = None
     suites: tuple[CaseResult, ...] = ()
+    segments: SegmentImpact | None = None
 
 
 def measure(
@@ -175,6 +177,7 @@ def measure(
             temperature(labelled["before"], found.owned(plan.name)),
             temperature(labelled["after"], found.owned(plan.name)),
         ),
+        segments=segment_impact(labelled, [*found.situations], seed),
         card=card,
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
         worst=found.worst[decisions is not None],

@@ -17,8 +17,9 @@ from arbitrank.store.artifact_checks import verified
 from arbitrank.testing.example_checks import given_examples
 from arbitrank.testing.findings import DomainCheck, Finding, expect, seen, warning
 from arbitrank.testing.subject import Subject
-from arbitrank.training.build import held_out, measure
+from arbitrank.training.build import held_out
 from arbitrank.training.example_file import data_digest, select
+from arbitrank.training.figures import measure
 from arbitrank.training.scored_examples import DomainScales, read_example
 from arbitrank.values import Request
 

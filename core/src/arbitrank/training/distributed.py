@@ -1,10 +1,9 @@
 """Training of one domain over a whole cluster, for data larger than a machine: only sums travel.
 
 Each file of the domain's partition is read by a worker and stays with it as matrices of features. A linear model is
-trained here, by L-BFGS on gradients that are summed over the files in their order; a boosted one by LightGBM's own Dask
-integration. The weights differ from those of one machine by the rounding of sums (LightGBM's by its binning), so
-the version differs; it is the same each time for the same files. The files of a lost worker are read again by another.
-There is neither model selection nor a calibration map here, as both would train many times: `auto` is factored.
+trained here, by L-BFGS on gradients summed over the files in their order; a boosted one by LightGBM's Dask integration.
+The weights differ from those of one machine by the rounding of sums (LightGBM's by its binning), and are the same each
+time for the same files. The files of a lost worker are read again by another. `auto` is factored; no map calibrates it.
 """
 
 from __future__ import annotations
@@ -37,10 +36,11 @@ from arbitrank.learn.reference import RERANKER, ReferenceDomain
 from arbitrank.learn.rerankers import Factored, LogLinear
 from arbitrank.probability import Floats
 from arbitrank.scales import recorded
-from arbitrank.training.build import claims, environment_of, figures_of, held_out, sealed
+from arbitrank.training.build import environment_of, held_out, sealed
 from arbitrank.training.dask_backend import client_of, pack, unpack
 from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, select
+from arbitrank.training.figures import ClaimRows, claims, figures_of
 from arbitrank.training.locations import files_for
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.scored_examples import DomainScales, write_read
@@ -151,7 +151,7 @@ def _train(client: Any, task: TrainingTask, tell: Tell) -> TrainingOutcome:
         task.domain,
         package,
         settings,
-        figures_of(np.concatenate(rows)).of_others(sum(one.others for one in counts), settings.silent).by(choice),
+        figures_of(ClaimRows.together(rows)).of_others(sum(one.others for one in counts), settings.silent).by(choice),
         environment_of(domain, package),
         features=tuple(weights_files.feature_names(reranker)),
         rows=total,
@@ -285,8 +285,8 @@ def count_of(share: FileShard, model: LinearModel, settings: Settings) -> tuple[
     return len(batch.starts), int(np.count_nonzero(batch.mine)), len(rows), rows.sum(axis=0)
 
 
-def judge(task: TrainingTask, share: FileShard, trained: dict[str, bytes], means: Confidences) -> Floats:
-    """The rows of `claims` of the trained weights on the held-out examples."""
+def judge(task: TrainingTask, share: FileShard, trained: dict[str, bytes], means: Confidences) -> ClaimRows:
+    """The claims of the trained weights on the held-out examples."""
     with working_folder() as folder:
         unpack(trained, folder)
         model = domain_of(task)[0].load(folder / ARTIFACT)

@@ -17,8 +17,9 @@ from arbitrank.learn.feature_spec import Confidences
 from arbitrank.learn.gains import Gain
 from arbitrank.outcomes.lessons import Lesson, LessonReport, is_lesson, lessons
 from arbitrank.probability import log_loss
-from arbitrank.training.build import Split, claims, held_out
+from arbitrank.training.build import Split, held_out
 from arbitrank.training.example_file import select
+from arbitrank.training.figures import claims
 from arbitrank.training.plugin_calls import loaded
 from arbitrank.values import Example
 from arbitrank.wire.json_lines import BadLine
@@ -84,7 +85,7 @@ def effect(
     lesson = taught(examples)
     test = select(examples, held_out(domain.name, examples, split) & ~lesson)
     models = [loaded(domain, folder) for folder in (without, now)]
-    rows = [claims(domain.name, model, test, Confidences(), kept) for model in models]
+    rows = [claims(domain.name, model, test, Confidences(), kept).rows for model in models]
     (p, y, *_, weight), (p_now, y_now, *_) = (one.T for one in rows)
     weights = np.array([example.weight for example in select(examples, lesson)])
     if not len(p):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from arbitrank.evaluate.segment_report import SegmentCalibration
 from arbitrank.watch.columns import STREAMS
 from arbitrank.watch.drift import LEAST, Drift, drift
 from arbitrank.watch.losses import losses, won
-from arbitrank.watch.outcomes import FEW, Claims, claims, served_rows, slots_known
+from arbitrank.watch.outcomes import FEW, Claims, claims, segmented, served_rows, slots_known
 from arbitrank.watch.period import Known, Period
 from arbitrank.watch.report import CardCheck, DomainWatch, Wins
 from arbitrank.watch.unknown import lost_features, new_features
@@ -19,6 +20,7 @@ def judged(name: str, period: Period, level: float, known: Known | None) -> Doma
     labelled = [served_rows(name, serving, rows) for rows in period.labelled]
     mine = claims("mine", name, labelled, level)
     right = claims("right", name, labelled, level) if slots_known(labelled[0]) else None
+    segments = None if right is None else segmented(name, labelled[0])
     drifts = tuple(_drifts(name, period, level))
     both = (period.served_before, period.served_now[0])
     counts = [len(one.domains[name].places) if name in one.domains else 0 for one in both]
@@ -38,8 +40,16 @@ def judged(name: str, period: Period, level: float, known: Known | None) -> Doma
         takes_from=losses(name, period.past, period.present) if period.past else {},
         lost_features=tuple(one for one in lost_features(name, period.past, period.present) if one.evidence >= level),
         new_features=tuple(new_features(name, period.past, period.present)),
-        notes=tuple(_notes(counts[0], counts[1], len(labelled[0]), mine, right)),
+        notes=(*_notes(counts[0], counts[1], len(labelled[0]), mine, right), *_of_segments(segments)),
+        segments=segments,
     )
+
+
+def _of_segments(segments: SegmentCalibration | None) -> Iterator[str]:
+    """The segment in which P(right) is wrong by more than chance explains."""
+    if segments is not None and segments.worst is not None and segments.found:
+        chance = f"by chance in {100 * segments.p_value:.2g} % of such looks, over {segments.segments} segments"
+        yield f"P(right) is wrong in a segment: {segments.worst.text}; {chance}"
 
 
 def _drifts(name: str, period: Period, level: float) -> Iterator[Drift]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from arbitrank.evaluate.intervals import Estimate, wilson
 from arbitrank.evaluate.metrics import Calibration, calibration
+from arbitrank.evaluate.segment_calibration import segment_calibration
+from arbitrank.evaluate.segment_report import SegmentCalibration
+from arbitrank.evaluate.segments import SegmentTable, situation
 from arbitrank.probability import Floats, fit_logistic, log_odds
 from arbitrank.watch.evidence import miscalibration
 from arbitrank.watch.rows import CONTEXT, DomainNumbers, WatchedRow
@@ -93,6 +96,20 @@ def _by_context(claim: Claim, name: str, rows: Sequence[WatchedRow]) -> dict[str
                 values.setdefault(f"{key}={_text(row.context[key])}", []).append(row)
     bands = {text: pairs(claim, name, each) for text, each in sorted(values.items())}
     return {text: _band(*pair) for text, pair in bands.items() if len(pair[0])}
+
+
+def segmented(name: str, rows: Iterable[WatchedRow]) -> SegmentCalibration | None:
+    """The calibration of P(right) over segments of rows with a truth; None where no segment has enough of them."""
+    stating = [row for row in _stating(name, rows) if row.outcomes[name][1] is not None]
+    p = np.array([row.domains[name].right for row in stating], np.float64)
+    y = np.array([row.outcomes[name][1] for row in stating], np.float64)
+    bests = [row.domains[name].best for row in stating]
+    known = [
+        situation(row.context, row.length, None if best is None else best.intent)
+        for row, best in zip(stating, bests, strict=True)
+    ]
+    found = segment_calibration(p, y, SegmentTable.of(known)) if len(p) else None
+    return found if found is not None and found.worst is not None else None
 
 
 def _stating(name: str, rows: Iterable[WatchedRow]) -> list[WatchedRow]:

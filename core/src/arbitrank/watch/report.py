@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from arbitrank.arbitration.recalibration import Recalibration
+from arbitrank.evaluate.segment_report import SegmentCalibration
 from arbitrank.outcomes.recalibrating import OutcomeRecalibration
 from arbitrank.outcomes.suite_runs import CaseResult
 from arbitrank.watch.drift import Drift, ShareShift
@@ -61,7 +62,8 @@ class DomainWatch(msgspec.Struct, frozen=True):
 
     `serving` names the version and its recalibration; `since` is the time at which that first answered, where the log
     has another one before. `requests` and `labelled` are those that it answered, now. `notes` say what could not be
-    measured, and what is too little to say anything.
+    measured, and what is too little to say anything. `segments` is the calibration of P(right) over segments of the
+    requests of known truth.
     """
 
     status: Literal["quiet", "alarm"]
@@ -79,6 +81,7 @@ class DomainWatch(msgspec.Struct, frozen=True):
     lost_features: tuple[FeatureRate, ...]
     new_features: tuple[str, ...]
     notes: tuple[str, ...]
+    segments: SegmentCalibration | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True):

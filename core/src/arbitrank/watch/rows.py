@@ -58,6 +58,7 @@ class WatchedRow:
     context: Mapping[str, Any]
     truth: Truth | None = None
     outcomes: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
+    length: int | None = None
     readings: Mapping[str, tuple[float, Hypothesis | Ranked]] = field(default_factory=dict)
     rights: dict[str, bool] = field(default_factory=dict)
 
