@@ -51,7 +51,7 @@ overlapping: skills that the pseudo-label rule finds alike, in the figures of a 
 /v1/domains/{domain}/skills: the call that changes the catalogue. request_id, arms, claims: of a service's log; time: of
 its shadow. 429: of calls beyond a token's rate. release, environment: of domains. selection: of a logged answer,
 how it was drawn. session: of feedback. value: in `impact`, by users' reactions. risk, accept_by, bound: of answers and
-settings, the bound on wrong answers and its thresholds. suites: the results of cases. segments: on a card and in `impact`.
+settings, the bound on wrong answers and its thresholds. suites: the results of cases. segments: on a card, in `impact`.
 """
 
 CHANGED = frozenset({"why"})

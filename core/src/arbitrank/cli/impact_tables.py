@@ -54,11 +54,8 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
             console.print(f"[dim]{escape(note)}[/dim]")
         if impact.value.estimate is not None:
             show_estimate(impact.value.estimate, console)
-    if impact.segments is not None:
-        for text in _segments(impact.segments):
-            console.print(escape(text))
-    if impact.suites:
-        console.print(suites_text(impact.suites))
+    for text in _segments_and_suites(impact):
+        console.print(escape(text))
     if reasons or impact.labelled or (impact.value is not None and impact.value.estimate is not None):
         show_reasons(reasons, "would refuse", "would pass it", console)
     else:
@@ -72,6 +69,13 @@ def show_reasons(reasons: Sequence[GateReason], refuses: str, passes: str, conso
         console.print(f"[green]the gate {passes}[/green]")
     for reason in reasons:
         console.print(f"[red]the gate {refuses}[/red]: {escape(reason.text)}")
+
+
+def _segments_and_suites(impact: Impact) -> Iterator[str]:
+    if impact.segments is not None:
+        yield from _segments(impact.segments)
+    if impact.suites:
+        yield suites_text(impact.suites)
 
 
 def _segments(found: SegmentImpact) -> Iterator[str]:
