@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 from browser import DOMAINS, THEMES, WIDTHS, Page, Pages, chromium, console, pages
@@ -75,6 +75,35 @@ def test_a_request_is_typed_and_asked_by_keyboard_and_its_link_opens_the_same(pa
     page.locator(".reading > summary").nth(1).focus()
     page.keyboard.press("Enter")
     assert page.locator(".reading[open]").count() == 2
+
+
+def test_a_link_keeps_the_kinds_of_values_and_a_broken_one_says_so(pages: Pages) -> None:
+    context = {
+        "a": "true",
+        "b": "5",
+        "c": None,
+        "d": [1, {"x": "y"}],
+        "e": " x ",
+        "f": True,
+        "g": -0.5,
+        "h": "x=y",
+        "i": "",
+    }
+    page = pages()
+    page.open(playground(q="play dune", c=context))
+    page.locator(".decision").wait_for()
+    seen = parse_qs(page.url.partition("?")[2], keep_blank_values=True)
+    assert json.loads(seen["c"][0]) == context
+    page.get_by_role("tab", name="CLI").click()
+    assert "| arbitrank rank" in page.locator(".copyable pre").inner_text()  # KEY=VALUE would read "5" as a number
+    page.open(playground(q="play dune", c="[1]", v="{"))
+    page.locator(".decision").wait_for()
+    assert page.locator(".failed").all_inner_texts() == [
+        "The link's versions: no JSON: Expected property name or '}' in JSON at position 1 (line 1 column 2)",
+        "The link's context: expected an object",
+    ]
+    page.open(playground(q="play dune", h="[{]"))
+    page.get_by_text("Hypotheses: no JSON").wait_for()
 
 
 def test_two_contexts_are_shown_side_by_side_with_what_differs(pages: Pages) -> None:

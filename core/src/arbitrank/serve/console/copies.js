@@ -41,7 +41,7 @@ export function cli({ request, versions }) {
 
 /** True for a value of a context that the command line's KEY=VALUE can express. */
 function expressible(value) {
-  if (typeof value === "string") return !/^(true|false)$/.test(value) && Number.isNaN(Number(value || "x"));
+  if (typeof value === "string") return !/^(true|false|[\p{Nd}_.eE+\-\s]*\p{Nd}[\p{Nd}_.eE+\-\s]*)$/u.test(value);
   return typeof value === "boolean" || typeof value === "number";
 }
 

@@ -77,10 +77,6 @@ function summary(side) {
   return parts.length ? parts.map(([key, value]) => `${key}=${textOf(value)}`).join(", ") : "no context, stable versions";
 }
 
-function textOf(value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
-
 // ------------------------------------------------------------------------------------------------------------- the form
 
 function requestForm(params, known, signal) {
@@ -155,21 +151,21 @@ function sideEditor(contextText, versionsText, known, signal, label = "") {
   const read = known.context_keys.filter((one) => one.domains.length && one.key !== "device").map((one) => one.key);
   const adding = (name, add) => h("button", { type: "button", class: "plain", on: { click: () => add().focus() } }, `+ ${name}`);
   const node = h("fieldset", {}, heading, keys,
-    read.slice(0, OFFERED).map((key) => [adding(key, () => addKey(key, "")), " "]),
-    adding("other context", () => addKey("", "")), " ", adding("version", () => addVersion()), chosen);
+    read.slice(0, OFFERED).map((key) => [adding(key, () => addKey(key)), " "]),
+    adding("other context", () => addKey("")), " ", adding("version", () => addVersion()), chosen);
   const rows = new Map();
   const picked = new Map();
 
   function addKey(key, value) {
     const name = h("input", { value: key, list: "context-keys", size: "14", spellcheck: "false", autocomplete: "off" });
-    const content = h("input", { value: textOf(value), size: "14", spellcheck: "false", autocomplete: "off" });
+    const content = h("input", { value: value === undefined ? "" : textOf(value), size: "14", spellcheck: "false", autocomplete: "off" });
     const row = h("div", { class: "row" }, field("Context", name), field("Value", content),
       h("button", { type: "button", "aria-label": "Remove this context", on: { click: remove } }, "×"));
     function remove() {
       rows.delete(row);
       row.remove();
     }
-    rows.set(row, () => [name.value.trim(), valueOf(content.value)]);
+    rows.set(row, () => [name.value.trim(), content.value.trim() === "" ? undefined : valueOf(content.value)]);
     keys.append(row);
     return key ? content : name;
   }
@@ -208,7 +204,7 @@ function sideEditor(contextText, versionsText, known, signal, label = "") {
   }
 
   function value() {
-    const context = Object.fromEntries([...rows.values()].map((read) => read()).filter(([key, one]) => key && one !== ""));
+    const context = Object.fromEntries([...rows.values()].map((read) => read()).filter(([key, one]) => key && one !== undefined));
     const versions = Object.fromEntries([...picked.values()].map((read) => read()).filter(([name, one]) => name && one));
     return { context, versions };
   }
@@ -218,10 +214,18 @@ function sideEditor(contextText, versionsText, known, signal, label = "") {
     node.setAttribute("aria-label", text ? `Context and versions of ${text}` : "Context and versions");
   }
 
-  const context = object(contextText, "the link's context");
-  if (!("device" in context)) addKey("device", "");
+  const context = stated(contextText, "context");
+  if (!("device" in context)) addKey("device");
   for (const [key, one] of Object.entries(context)) addKey(key, one);
-  for (const [domain, version] of Object.entries(object(versionsText, "the link's versions"))) addVersion(domain, String(version));
+  for (const [domain, version] of Object.entries(stated(versionsText, "versions"))) addVersion(domain, String(version));
+  function stated(text, what) {
+    try {
+      return object(text, `The link's ${what}`);
+    } catch (error) {
+      node.prepend(failed(error));
+      return {};
+    }
+  }
   name(label);
   const raw = () => {
     const found = value();
@@ -230,15 +234,18 @@ function sideEditor(contextText, versionsText, known, signal, label = "") {
   return { node, value, raw, name };
 }
 
-/** A value as the command line reads it: booleans and numbers where it looks like one; and JSON. */
+/** A value of the context in what is typed: JSON where it is that, a number as the command line reads it, else a text. */
 function valueOf(text) {
   const trimmed = text.trim();
-  if (trimmed === "true" || trimmed === "false") return trimmed === "true";
-  if (/^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed) && Number.isFinite(Number(trimmed))) return Number(trimmed);
-  if (/^[[{]/.test(trimmed)) {
-    try {
-      return JSON.parse(trimmed);
-    } catch { /* a text that begins with a bracket */ }
+  if (/^-?\.\d+$/.test(trimmed)) return Number(trimmed);
+  try {
+    return JSON.parse(trimmed);
+  } catch {
+    return trimmed;
   }
-  return trimmed;
+}
+
+/** The text that is read as this value. */
+function textOf(value) {
+  return typeof value === "string" && value !== "" && valueOf(value) === value ? value : JSON.stringify(value);
 }
