@@ -34,7 +34,7 @@ Numbers = NDArray[np.int64]
 
 COLD = ("bias", "described", "embedded", "evidence", "linear", "known", "indexed")
 """1; the description kernel's score; the embedding kernel's cosine; the signs of the request that a skill with requests
-fits, as in `arbitrank.shortlist.calibration`; and the index's nats of evidence."""
+fits, as in `arbitrank.shortlist.calibration`; and the root of the index's nats of evidence."""
 
 _USUAL_SHARE = 0.05  # of requests that fit no skill
 _UNCOVERED = 0.05  # added to the share of known words, of which the logarithm is taken
@@ -48,7 +48,7 @@ class ColdWeights(Struct, frozen=True):
     Weights of the embedding kernel are 0 without an encoder.
     """
 
-    scores: tuple[float, ...] = (0.0, 9.2, 0.0, 0.0, 0.0, 0.0, 0.16)
+    scores: tuple[float, ...] = (0.0, 8.8, 0.0, 0.0, 0.0, 0.0, 1.35)
     fits: tuple[float, float, float, float] = (-0.6, 1.6, 2.4, 0.0)
 
 
@@ -135,4 +135,5 @@ def cold_features(seen: Described, skills: Numbers, signs: Floats, evidence: Flo
     """x of skills without requests, shape (n, len(COLD))."""
     scores, cosines = seen.of(skills)
     n = len(skills)
-    return np.column_stack([np.ones(n), scores, cosines, np.broadcast_to(signs[1:], (n, len(signs) - 1)), evidence])
+    shared = np.broadcast_to(signs[1:], (n, len(signs) - 1))
+    return np.column_stack([np.ones(n), scores, cosines, shared, np.sqrt(np.maximum(evidence, 0.0))])
