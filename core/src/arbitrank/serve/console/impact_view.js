@@ -3,7 +3,7 @@
 import { badge, h } from "./elements.js";
 import { calibrationPlot, flowPicture, intervalPlot } from "./plots.js";
 import { count, percent, signed } from "./text.js";
-import { bandBadge, facts, table } from "./reports.js";
+import { bandBadge, table } from "./reports.js";
 
 /** The whole report of a preview, as `POST /v1/domains/{domain}/impact` replies it. */
 export function impactView({ domain, verb, impact, reasons, curves, own, too_sure: sure }) {
@@ -112,16 +112,21 @@ function value({ value: found }) {
       `${one.flips} are answered differently, ${percent(one.without_evidence)} of these without evidence.`), notes);
 }
 
-/** Segments, where the report has them: each in words, with its figures. */
+/** Calibration over segments: the largest error of any, before and after, and those that are surely worse. */
 function segments({ segments: found }) {
-  return found && Object.keys(found).length ? section("Segments", nested(found)) : null;
-}
-
-/** Any JSON as lists of terms, for parts of reports that this page does not know in detail. */
-function nested(found) {
-  if (found === null || typeof found !== "object") return typeof found === "number" ? String(+found.toPrecision(4)) : String(found);
-  if (Array.isArray(found)) return h("ul", {}, found.slice(0, 20).map((one) => h("li", {}, nested(one))));
-  return facts(Object.entries(found).map(([key, one]) => [key.replaceAll("_", " "), nested(one)]));
+  if (!found) return null;
+  const rows = ["before", "after"].flatMap((side) => [
+    [side, found[side].worst, found[side].p_value, count(found[side].segments, "segment")],
+    [`${side}, pairs`, found[side].worst_pair, found[side].pair_p_value, count(found[side].pairs, "pair")],
+  ]).filter(([, worst]) => worst).map(([name, worst, p, of]) => [
+    name, worst.segment, of, String(worst.n), (100 * worst.error).toFixed(1), (worst.error / worst.noise).toFixed(1), signed(100 * worst.over, 1),
+    badge(p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`, p < 0.05 ? "bad" : "good"),
+  ]);
+  const broken = found.broken.map(({ before, after, least }) => h("li", {}, h("strong", {}, after.segment),
+    `: its calibration error rises from ${(100 * before.error).toFixed(1)} to ${(100 * after.error).toFixed(1)} points, by at least ${(100 * least).toFixed(1)}`));
+  return section("Segments",
+    broken.length ? h("div", { class: "failed" }, h("p", {}, "Surely worse calibrated after it:"), h("ul", {}, broken)) : h("p", { class: "note" }, "No segment is surely worse calibrated after it."),
+    table(["", "the worst", "of", "n", "error, points", "in units of noise", "claims too much by", "by chance"], rows, "Calibration over segments"));
 }
 
 function shares(impact) {
