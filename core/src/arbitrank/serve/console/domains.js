@@ -5,7 +5,7 @@ import { badge, empty, h } from "./elements.js";
 import { calibrationPlot } from "./plots.js";
 import { count, percent, when } from "./text.js";
 import { actions } from "./domain_actions.js";
-import { alarmCard, bandBadge, facts, inOrder, milliseconds, optional, shortVersion, stateBadge, table, watchReports } from "./reports.js";
+import { alarmCard, bandBadge, facts, inOrder, milliseconds, optional, proposals, shortVersion, stateBadge, table, watchReports, worstSegment } from "./reports.js";
 
 export const title = "Domains";
 
@@ -70,7 +70,7 @@ async function one(main, name, { rows, status, watch, reliability, signal }) {
   if (!row) return main.append(empty(`No domain of the name ${name} is installed.`, "arbitrank domains"));
   main.append(h("h2", {}, row.title ?? row.name, " ", stateBadge(row)), ...problems(row));
   const alarms = (watch.alarms ?? []).filter((each) => each.domain === name);
-  main.append(...alarms.map(alarmCard));
+  main.append(...alarms.map(alarmCard), ...proposals(watch, name));
   const [cards, versions, history] = await Promise.all(
     ["card", "versions", "history"].map((part) => optional(`${path}/${part}`, signal)));
   const tried = !history.missing && history.some((each) => each.state.canary);
@@ -108,6 +108,7 @@ function now(row, status, watched, versions) {
     ["time, p50 / p99", latency(counts.seconds)],
     ["circuit", row.breaker ? badge(row.breaker, "bad") : "closed"],
     ["process", group ? worker(group) : "in the service's own workers"],
+    watched?.segments?.worst ? ["worst segment", worstSegment(watched.segments)] : null,
     watched ? ["watch", h("span", {}, badge(watched.status, watched.status === "quiet" ? "good" : "bad"),
       watched.notes.map((text) => h("span", { class: "note" }, ` ${text}`)))] : null,
   ]);

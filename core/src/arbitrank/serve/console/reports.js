@@ -2,7 +2,7 @@
 
 import { ApiError, get, service } from "./api.js";
 import { badge, copyable, h } from "./elements.js";
-import { percent, when } from "./text.js";
+import { count, percent, when } from "./text.js";
 
 /** The status of the service, and the watch's reports, each `{missing}` with the reason where there is none (yet). */
 export async function watchReports(signal, paths = ["/v1/health/domains", "/v1/reliability"]) {
@@ -51,6 +51,21 @@ export function alarmCard(alarm) {
     h("h3", {}, h("a", { href: `#/domains?name=${encodeURIComponent(alarm.domain)}` }, alarm.domain), " ", badge(alarm.kind, "bad")),
     h("p", {}, alarm.text),
     alarm.next.map((command, i) => copyable(command, i ? "another command" : "next command")));
+}
+
+/** Recalibrations that reactions propose, with their commands. */
+export function proposals({ proposals: found = [] }, name = null) {
+  const map = (one) => (one ? `log-odds · ${one.scale.toFixed(2)} ${one.shift < 0 ? "−" : "+"} ${Math.abs(one.shift).toFixed(2)}` : "none");
+  return found.filter((one) => name === null || one.domain === name).map((one) => h("article", { class: "card" },
+    h("h3", {}, one.domain, " ", badge("proposal", "warn")),
+    h("p", {}, `By users' reactions its recalibration would be ${map(one.by.recalibration)}; now it is ${map(one.serves)}.`),
+    copyable(one.next, "command of the proposal")));
+}
+
+/** The segment whose calibration is worst, in words. */
+export function worstSegment({ worst, p_value: p, segments: n }) {
+  return `${worst.segment}: off by ${percent(worst.error)}, ${(worst.error / worst.noise).toFixed(1)} times its noise, on ${count(worst.n, "request")}; `
+    + (p < 0.05 ? `chance explains it with ${percent(p)}` : `no more than chance brings among ${count(n, "segment")}`);
 }
 
 /** Facts as a list of terms. */
