@@ -49,6 +49,7 @@ from arbitrank.nlu.patterns import generate
 from arbitrank.nlu.recogniser import CANDIDATES, N_BEST
 from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
+from arbitrank.outcomes.suite_cases import CaseNotes, case_of
 from arbitrank.probability import CLIP
 from arbitrank.report.report import QualityReport
 from arbitrank.scales import DEFAULT, FIELDS, scale
@@ -70,6 +71,7 @@ from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.catalogue_log import CatalogueChange
 from arbitrank.store.state import Change
+from arbitrank.store.suites import SuiteChange
 from arbitrank.training import sufficiency
 from arbitrank.training_environment import TrainingEnvironment
 from arbitrank.values import Answer, Example, Hypothesis, Slot, Truth
@@ -268,6 +270,14 @@ def _struct(kind: Any) -> Callable[[str], None]:
     return lambda text: known(json.loads(text), msgspec.json.decode(text, type=kind))
 
 
+def _case(text: str) -> None:
+    case, shown = case_of("music", "incidents", text), json.loads(text)
+    notes = {key: value for key, value in shown.items() if key in CaseNotes.__struct_fields__}
+    known(notes, case.notes)
+    known(shown["truth"], case.truth)
+    known({key: value for key, value in shown.items() if key not in {*notes, "truth"}}, case.request)
+
+
 def _example(text: str) -> None:
     example = decode_example(text.replace("\n", " "))
     assert isinstance(example, Example)
@@ -299,6 +309,8 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "environment": _struct(TrainingEnvironment),
     "change": _struct(Change),
     "audit": _struct(AuditChange),
+    "suite": _case,
+    "suite_change": _struct(SuiteChange),
     "catalogue": lambda text: known(json.loads(text), catalogue_skill(json.loads(text), unnoticed)),
     "catalogue_change": _struct(CatalogueChange),
     "impact": _struct(Impact),
