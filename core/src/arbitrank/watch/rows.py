@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from arbitrank.semer import entirely_right
-from arbitrank.values import Answer, DomainReport, Hypothesis, Ranked, Truth
+from arbitrank.semer import entirely_right, same_reading
+from arbitrank.values import DomainReport, Hypothesis, Ranked, Truth
 from arbitrank.wire.requests import Logged
 
 CONTEXT = ("device", "has_screen", "locale")
 """Context keys by whose values claims are broken down."""
+
+FirstReading: TypeAlias = tuple[float, Hypothesis | Ranked]
+"""A reading that is put first, with the probability that it is entirely right."""
+
+_UNKNOWN: Mapping[str, bool] = {}
 
 ANSWER, R0 = "answer", "R0"
 """Names of the first reading of an answer, and of that which the product of the confidences would have put first."""
@@ -40,13 +45,13 @@ class DomainNumbers(NamedTuple):
     features: tuple[str, ...]
 
 
-@dataclass
+@dataclass(slots=True)
 class WatchedRow:
     """One logged request: when it was answered, by which domains, and who won; its truth as soon as that is known.
 
-    `chances` are P(domain) in the answer; `wanted` names the domains that claim it whatever the others do. `readings`
-    has the first reading of the `answer` with its P(right), and that of `R0`, with the product of its confidences;
-    `rights` says which of these are entirely right.
+    `chances` are P(domain) in the answer; `wanted` names the domains that claim it whatever the others do. `first`
+    is the answer's first reading, `baseline` that of R0 with the product of its confidences; `rights` says which of
+    these, by name, are entirely right.
     """
 
     id: str | None
@@ -59,8 +64,19 @@ class WatchedRow:
     truth: Truth | None = None
     outcomes: dict[str, tuple[bool, bool | None]] = field(default_factory=dict)
     length: int | None = None
-    readings: Mapping[str, tuple[float, Hypothesis | Ranked]] = field(default_factory=dict)
-    rights: dict[str, bool] = field(default_factory=dict)
+    first: Ranked | None = None
+    baseline: FirstReading | None = None
+    rights: Mapping[str, bool] = field(default_factory=lambda: _UNKNOWN)
+
+    @property
+    def readings(self) -> dict[str, FirstReading]:
+        """The first readings of the answer and of R0, those that there are, each with its claim."""
+        found: dict[str, FirstReading] = {}
+        if self.first is not None and self.first.probability is not None:
+            found[ANSWER] = self.first.probability, self.first
+        if self.baseline is not None:
+            found[R0] = self.baseline
+        return found
 
     def learn(self, truth: Truth) -> None:
         """Note the truth: of each domain, whether the request is its own, and whether its reading is entirely right.
@@ -100,29 +116,32 @@ def row_of(line: Logged) -> WatchedRow | None:
     row = WatchedRow(
         id=line.id, time=line.time, domains=domains, chances=chances, head=None if chosen is None else chosen.domain,
         wanted=tuple(name for name, one in domains.items() if _wants(one)), context=_context(line.context),
-        readings=_first_readings(line, answer),
+        length=line.length, first=answer.best, baseline=_baseline(line, best),
     )  # fmt: skip
     if line.truth is not None:
         row.learn(line.truth)
     return row
 
 
-def _first_readings(line: Logged, answer: Answer) -> dict[str, tuple[float, Hypothesis | Ranked]]:
-    """The first readings of the answer and of R0, unless its confidences are missing or in other units."""
-    found: dict[str, tuple[float, Hypothesis | Ranked]] = {}
-    if answer.best is not None and answer.best.probability is not None:
-        found[ANSWER] = answer.best.probability, answer.best
+def _baseline(line: Logged, kept: Mapping[str, Ranked]) -> FirstReading | None:
+    """The first reading of R0; None where confidences are missing or in other units.
+
+    `kept` are readings that the row keeps anyway, by domain: the same one serves, else one without its features.
+    """
     best, top = None, -1.0
     for h in line.hypotheses or ():
         stated = [x for x in (h.domain_confidence, h.intent_confidence, h.reading_confidence) if x is not None]
         product = math.prod(stated)
         if not stated or not all(0.0 <= x <= 1.0 for x in stated):
-            return found
+            return None
         if product > top:
             best, top = h, product
-    if best is not None:
-        found[R0] = top, Hypothesis(best.domain, best.intent, slots=best.slots)  # its features are not kept
-    return found
+    if best is None:
+        return None
+    one = kept.get(best.domain)
+    if one is not None and same_reading(best, one):
+        return top, one
+    return top, Hypothesis(best.domain, best.intent, slots=best.slots)
 
 
 def _wants(one: DomainNumbers) -> bool:
