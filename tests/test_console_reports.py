@@ -138,9 +138,9 @@ def test_calibration_is_shown_by_context_by_domain_and_over_time(pages: Pages) -
     assert plot(page).locator(".line").count() == 4  # answers, R0 and two domains
     assert plot(page).locator(".line.dotted").count() == 1
     assert page.locator("figure.plot").count() == 3
-    page.get_by_label("Requests").select_option("device=tv")
+    page.get_by_label("Requests").select_option("device tv")
     page.get_by_label("Highlight").select_option("shades")
-    assert "slice=device%3Dtv" in page.url
+    assert "slice=device+tv" in page.url
     assert "n = 150" in plot(page).locator("button[aria-pressed=true]").inner_text()
     assert "shades" in plot(page, 1).locator("figcaption").inner_text()
     page.get_by_label("Claim", exact=True).select_option("mine")

@@ -75,12 +75,12 @@ def test_answers_and_r0_are_judged_on_the_same_requests(found: ReliabilityReport
     assert share + sum(one.n * one.share for one in r0.bins) / 150 == pytest.approx(1.0)  # R0 takes the other reading
 
 
-def test_a_value_of_the_context_has_curves_of_its_own(found: ReliabilityReport) -> None:
+def test_a_segment_has_curves_of_its_own(found: ReliabilityReport) -> None:
     by_name = {one.name: one for one in found.slices}
-    assert set(by_name) == {ALL, "device=tv", "device=phone"}
+    assert set(by_name) == {ALL, "device tv", "device phone"}
     ece = {name: one.answers["answer"].figures.ece for name, one in by_name.items()}
-    assert ece["device=phone"] > 0.3 > ece["device=tv"]
-    assert by_name["device=tv"].n + by_name["device=phone"].n == 150
+    assert ece["device phone"] > 0.3 > ece["device tv"]
+    assert by_name["device tv"].n + by_name["device phone"].n == 150
 
 
 def test_a_domains_curve_is_of_the_version_that_serves_and_its_changes_are_dated(found: ReliabilityReport) -> None:

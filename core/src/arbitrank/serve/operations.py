@@ -215,7 +215,7 @@ OPERATIONS = (
     ),
     Operation(
         method="GET", path="/v1/reliability", name="reliability", tag="Health", scope=ANY,
-        summary="Report reliability curves by the log: of answers, R0 and every domain, by context and over time.",
+        summary="Report reliability curves by the log: of answers, R0 and every domain, by segment and over time.",
         description="From the same readings of the log as `GET /v1/health/domains`, on all that it keeps of nine days. "
         "409: without --log, or with --no-watch. 503: it has not looked yet.",
         reply=ReliabilityReport, errors=(401, 403, 409, 503),

@@ -1,10 +1,11 @@
-"""Reliability by the log: of the answers, of R0 beside them and of every domain, by context, and over time."""
+"""Reliability by the log: of the answers, of R0 beside them and of every domain, by segment, and over time."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from arbitrank.evaluate.intervals import Estimate, wilson
 from arbitrank.evaluate.metrics import calibration
 from arbitrank.evaluate.reliability import ReliabilityCurve, reliability_curve
+from arbitrank.evaluate.segments import SegmentTable, situation
 from arbitrank.probability import Floats
 from arbitrank.watch.collector import SLOT, Collector, LogSlot
 from arbitrank.watch.outcomes import FEW, pairs, slots_known
@@ -20,8 +22,7 @@ from arbitrank.watch.rows import ANSWER, R0, WatchedRow
 ALL = "all"
 """Name of the slice of all requests."""
 
-_MOST = 24  # slices
-_VALUES = 12  # of a context key; one of more values is no segment
+_MOST = 40  # segments
 _NEWEST = 20_000  # labelled requests of a curve
 _LEAST_DRAWS, _DRAWS, _DRAWN = 20, 100, 400_000  # of the band, and numbers drawn for it
 _LONG = 2 * 86_400.0  # seconds of a log from which on it is shown by days
@@ -38,7 +39,7 @@ class DomainReliability(msgspec.Struct, frozen=True):
 
 
 class ReliabilitySlice(msgspec.Struct, frozen=True):
-    """Labelled requests that a context value is of, or all: curves of P(right) of the answers and R0, and by domain."""
+    """Labelled requests of a segment, or all: curves of P(right) of the answers and R0, and by domain."""
 
     name: str
     n: int
@@ -107,20 +108,11 @@ def reliability_report(collected: Collector) -> ReliabilityReport:
 
 
 def _slices(rows: Sequence[WatchedRow]) -> Iterator[tuple[str, Sequence[WatchedRow]]]:
-    """All rows, then those of each value of the context that enough have, but not all; the largest keys first."""
+    """All rows, then their segments: by the context, the length, and the intent of the answer's first reading."""
     yield ALL, rows
-    values: dict[str, dict[object, list[WatchedRow]]] = {}
-    for row in rows:
-        for key, value in row.context.items():
-            values.setdefault(key, {}).setdefault(value, []).append(row)
-    left = _MOST
-    for key, of_key in sorted(values.items(), key=lambda one: (-sum(map(len, one[1].values())), one[0])):
-        if len(of_key) > _VALUES:
-            continue
-        for value, some in sorted(of_key.items(), key=lambda one: (-len(one[1]), str(one[0]))):
-            if FEW <= len(some) < len(rows) and left:
-                left -= 1
-                yield f"{key}={str(value).lower() if isinstance(value, bool) else value}", some
+    situations = [situation(row.context, row.length, row.first.intent if row.first else None) for row in rows]
+    for segment in islice(SegmentTable.of(situations).segments(), _MOST):
+        yield segment.text, [rows[i] for i in segment.places.tolist()]
 
 
 def _slice(name: str, rows: Sequence[WatchedRow], serving: Mapping[str, str], right: bool) -> ReliabilitySlice:

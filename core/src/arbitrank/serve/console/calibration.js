@@ -1,4 +1,4 @@
-// Calibration as the log shows it: reliability curves of the answers, of R0 and of every domain, by context, over time.
+// Calibration as the log shows it: reliability curves of the answers, of R0 and of every domain, by segment, over time.
 
 import { get } from "./api.js";
 import { empty, field, h, replace } from "./elements.js";
@@ -74,8 +74,8 @@ function contexts(report, { claim, highlight }, titles) {
   });
   if (rows.length < 2) return null;
   const whose = highlight ? titles[highlight] ?? highlight : "the answers";
-  return h("section", {}, h("h2", {}, "By context"),
-    table(["requests", "n", "ECE, and its band", "claims too much by, points"], rows, `By context: ${whose}`));
+  return h("section", {}, h("h2", {}, "By segment"),
+    table(["requests", "n", "ECE, and its band", "claims too much by, points"], rows, `By segment: ${whose}`));
 }
 
 /** Mean claim and share that came true over time. */
