@@ -193,7 +193,7 @@ def _add_bounds(schemas: dict[str, Any]) -> None:
     feedback["anyOf"] = [
         {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("truth", "outcome")
     ]
-    for call in ("PromoteCall", "RollbackCall", "CanaryCall"):
+    for call in ("PromoteCall", "RollbackCall", "CanaryCall", "ShrinkCall", "IncidentCall"):
         for kind in schemas[call]["properties"]["reason"]["anyOf"]:
             if kind.get("type") == "string":
                 kind["pattern"] = _PLAIN
