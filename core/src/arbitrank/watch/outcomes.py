@@ -74,10 +74,10 @@ def claims(claim: Claim, name: str, starts: Sequence[Sequence[WatchedRow]], leve
 
     The evidence is the greatest of all `starts`, the later ones being ends of the first.
     """
-    p, y = pairs(claim, name, starts[0])
+    p, y = _pairs(claim, name, starts[0])
     if not len(p):
         return None
-    evidence = max(miscalibration(*pairs(claim, name, rows)) for rows in starts)
+    evidence = max(miscalibration(*_pairs(claim, name, rows)) for rows in starts)
     z = log_odds(p)
     x = np.stack([z, np.ones_like(z)], axis=1)
     slope, bias = fit_logistic(x, y.astype(np.float64), np.array([1.0, 0.0]), _PULL)
@@ -94,7 +94,7 @@ def _by_context(claim: Claim, name: str, rows: Sequence[WatchedRow]) -> dict[str
         for key in CONTEXT:
             if key in row.context:
                 values.setdefault(f"{key}={_text(row.context[key])}", []).append(row)
-    bands = {text: pairs(claim, name, each) for text, each in sorted(values.items())}
+    bands = {text: _pairs(claim, name, each) for text, each in sorted(values.items())}
     return {text: _band(*pair) for text, pair in bands.items() if len(pair[0])}
 
 
@@ -121,8 +121,7 @@ def _stating(name: str, rows: Iterable[WatchedRow]) -> list[WatchedRow]:
     ]
 
 
-def pairs(claim: Claim, name: str, rows: Iterable[WatchedRow]) -> tuple[Floats, NDArray[np.bool_]]:
-    """A domain's claims in rows with a truth, and whether they came true."""
+def _pairs(claim: Claim, name: str, rows: Iterable[WatchedRow]) -> tuple[Floats, NDArray[np.bool_]]:
     stating = [row for row in _stating(name, rows) if claim == "mine" or row.outcomes[name][1] is not None]
     p = np.array([getattr(row.domains[name], claim) for row in stating], np.float64)
     return p, np.array([row.outcomes[name][claim == "right"] for row in stating], np.bool_)

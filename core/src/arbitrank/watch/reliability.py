@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from arbitrank.evaluate.intervals import Estimate, wilson
 from arbitrank.evaluate.metrics import calibration
@@ -16,7 +18,7 @@ from arbitrank.evaluate.reliability import ReliabilityCurve, reliability_curve
 from arbitrank.evaluate.segments import SegmentTable, situation
 from arbitrank.probability import Floats
 from arbitrank.watch.collector import SLOT, Collector, LogSlot
-from arbitrank.watch.outcomes import FEW, pairs, slots_known
+from arbitrank.watch.outcomes import FEW, slots_known
 from arbitrank.watch.rows import ANSWER, R0, WatchedRow
 
 ALL = "all"
@@ -24,11 +26,11 @@ ALL = "all"
 
 _MOST = 40  # segments
 _NEWEST = 20_000  # labelled requests of a curve
-_LEAST_DRAWS, _DRAWS, _DRAWN = 20, 100, 400_000  # of the band, and numbers drawn for it
+_OF_SEGMENT = 2_000  # of a segment's
+_LEAST_DRAWS, _SEGMENT_DRAWS, _DRAWS, _DRAWN = 20, 40, 100, 400_000  # of the band, and numbers drawn for it
 _LONG = 2 * 86_400.0  # seconds of a log from which on it is shown by days
 
-Pairs = tuple[Floats, Floats]
-"""Probabilities and outcomes, 1.0 where they came true."""
+Places: TypeAlias = NDArray[np.int64]
 
 
 class DomainReliability(msgspec.Struct, frozen=True):
@@ -89,85 +91,104 @@ def reliability_report(collected: Collector) -> ReliabilityReport:
     begin = slots[0].start if slots else collected.latest
     labelled = [row for slot in slots for row in slot.rows if row.truth is not None]
     versions = _versions(slots)
-    serving = {name: times[-1].version for name, times in versions.items()}
     seconds = SLOT if collected.latest - begin <= _LONG else 86_400.0
-    over_time = partial(_over_time, _parts(slots, seconds))
     right = slots_known(labelled)
+    answers = {name: _of_answers(name, labelled) for name in (ANSWER, R0)} if right else {}
+    domains = {name: _of_domain(name, times[-1].version, labelled, right) for name, times in versions.items()}
+    times = np.array([row.time // seconds * seconds for row in labelled], np.float64)
     return ReliabilityReport(
         begin=begin,
         end=collected.latest,
         requests=sum(slot.n for slot in slots),
         labelled=len(labelled),
         seconds=seconds,
-        slices=tuple(_slice(name, rows, serving, right) for name, rows in _slices(labelled)),
-        answers={name: over_time(partial(_answered, name)) for name in (ANSWER, R0)} if right else {},
-        domains={name: over_time(partial(pairs, "right", name)) for name in sorted(serving)} if right else {},
+        slices=tuple(_slice(name, places, answers, domains) for name, places in _slices(labelled)),
+        answers={name: _over_time(one, times) for name, one in answers.items()},
+        domains={name: _over_time(one.right, times) for name, one in domains.items() if one.right is not None},
         versions=versions,
         notes=tuple(_notes(labelled, right)),
     )
 
 
-def _slices(rows: Sequence[WatchedRow]) -> Iterator[tuple[str, Sequence[WatchedRow]]]:
+class _Claims(NamedTuple):
+    """A claim in each of n labelled requests, NaN where it was not made, and whether it came true."""
+
+    p: Floats
+    y: Floats
+
+    def at(self, places: Places) -> _Claims:
+        """Those of these requests in which it was made."""
+        p = self.p[places]
+        made = ~np.isnan(p)
+        return _Claims(p[made], self.y[places][made])
+
+
+class _DomainClaims(NamedTuple):
+    """A domain's claims, and the requests that the version answered which serves."""
+
+    mine: _Claims
+    right: _Claims | None
+    served: NDArray[np.bool_]
+
+
+def _of_answers(name: str, rows: Sequence[WatchedRow]) -> _Claims:
+    """P(right) of the first reading of the answers, or of R0."""
+    known = [row.readings[name][0] if name in row.rights else math.nan for row in rows]
+    return _Claims(np.array(known, np.float64), np.array([row.rights.get(name, False) for row in rows], np.float64))
+
+
+def _of_domain(name: str, version: str, rows: Sequence[WatchedRow], right: bool) -> _DomainClaims:
+    p, y = np.full((2, len(rows)), math.nan), np.zeros((2, len(rows)))
+    served = np.zeros(len(rows), np.bool_)
+    for i, row in enumerate(rows):
+        one = row.domains.get(name)
+        if one is None or one.best is None:
+            continue
+        own, entirely = row.outcomes[name]
+        served[i], p[0, i], y[0, i] = one.version == version, one.mine, own
+        if entirely is not None:
+            p[1, i], y[1, i] = one.right, entirely
+    return _DomainClaims(_Claims(p[0], y[0]), _Claims(p[1], y[1]) if right else None, served)
+
+
+def _slices(rows: Sequence[WatchedRow]) -> Iterator[tuple[str, Places]]:
     """All rows, then their segments: by the context, the length, and the intent of the answer's first reading."""
-    yield ALL, rows
+    yield ALL, np.arange(len(rows))
     situations = [situation(row.context, row.length, row.first.intent if row.first else None) for row in rows]
     for segment in islice(SegmentTable.of(situations).segments(), _MOST):
-        yield segment.text, [rows[i] for i in segment.places.tolist()]
+        yield segment.text, segment.places
 
 
-def _slice(name: str, rows: Sequence[WatchedRow], serving: Mapping[str, str], right: bool) -> ReliabilitySlice:
-    answers = {each: _curve(_answered(each, rows)) for each in (ANSWER, R0)} if right else {}
-    domains = {each: _domain(each, version, rows, right) for each, version in sorted(serving.items())}
-    return ReliabilitySlice(
-        name,
-        len(rows),
-        {each: one for each, one in answers.items() if one is not None},
-        {each: one for each, one in domains.items() if one.mine is not None},
-    )
+def _slice(
+    name: str, places: Places, answers: Mapping[str, _Claims], domains: Mapping[str, _DomainClaims]
+) -> ReliabilitySlice:
+    limits = (_NEWEST, _DRAWS) if name == ALL else (_OF_SEGMENT, _SEGMENT_DRAWS)
+    found = {each: _curve(one.at(places), *limits) for each, one in answers.items()}
+    by_domain = {}
+    for each, (mine, right, served) in domains.items():
+        own = places[served[places]]
+        curve = _curve(mine.at(own), *limits)
+        if curve is not None:
+            by_domain[each] = DomainReliability(curve, None if right is None else _curve(right.at(own), *limits))
+    return ReliabilitySlice(name, len(places), {each: one for each, one in found.items() if one is not None}, by_domain)
 
 
-def _domain(name: str, version: str, rows: Sequence[WatchedRow], right: bool) -> DomainReliability:
-    served = [row for row in rows if name in row.domains and row.domains[name].version == version]
-    return DomainReliability(
-        _curve(pairs("mine", name, served)), _curve(pairs("right", name, served)) if right else None
-    )
+def _curve(claims: _Claims, newest: int, draws: int) -> ReliabilityCurve | None:
+    p, y = claims.p[-newest:], claims.y[-newest:]
+    return reliability_curve(p, y, draws=_fewer(draws, len(p))) if len(p) else None
 
 
-def _curve(found: tuple[Floats, np.ndarray]) -> ReliabilityCurve | None:
-    p, y = (one[-_NEWEST:] for one in found)
-    return reliability_curve(p, y.astype(np.float64), draws=_draws(len(p))) if len(p) else None
+def _fewer(draws: int, n: int) -> int:
+    """The draws of a band of n requests: sorting them takes the time, and on many it is narrow."""
+    return int(np.clip(_DRAWN // max(n, 1), _LEAST_DRAWS, draws))
 
 
-def _draws(n: int) -> int:
-    return int(np.clip(_DRAWN // max(n, 1), _LEAST_DRAWS, _DRAWS))
-
-
-def _answered(name: str, rows: Iterable[WatchedRow]) -> Pairs:
-    """P(right) of the first reading of the answers, or of R0, and whether it is entirely right."""
-    known = [row for row in rows if name in row.rights]
-    p = np.array([row.readings[name][0] for row in known], np.float64)
-    return p, np.array([row.rights[name] for row in known], np.float64)
-
-
-def _parts(slots: Sequence[LogSlot], seconds: float) -> dict[float, list[WatchedRow]]:
-    """The labelled rows by the beginnings of parts of so many seconds."""
-    parts: dict[float, list[WatchedRow]] = {}
-    for slot in slots:
-        labelled = [row for row in slot.rows if row.truth is not None]
-        if labelled:
-            parts.setdefault(slot.start // seconds * seconds, []).extend(labelled)
-    return parts
-
-
-def _over_time(
-    parts: Mapping[float, Sequence[WatchedRow]], read: Callable[[Sequence[WatchedRow]], tuple[Floats, np.ndarray]]
-) -> tuple[ReliabilityTime, ...]:
+def _over_time(claims: _Claims, times: Floats) -> tuple[ReliabilityTime, ...]:
     found = []
-    for begin, rows in parts.items():
-        p, hits = read(rows)
+    for begin in np.unique(times).tolist():
+        p, y = claims.at(np.flatnonzero(times == begin))
         if len(p):
-            y = hits.astype(np.float64)
-            one = calibration(p, y, draws=_draws(len(p)))
+            one = calibration(p, y, draws=_fewer(_DRAWS, len(p)))
             found.append(ReliabilityTime(begin, len(p), float(p.mean()), wilson(y), one.ece, one.ece_band))
     return tuple(found)
 
