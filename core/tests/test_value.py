@@ -24,6 +24,7 @@ from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
+from arbitrank.cli.computing import Computing, suitable_jobs
 from arbitrank.cli.main import cli
 from arbitrank.errors import DataError
 from arbitrank.evaluate.intervals import Estimate
@@ -463,6 +464,14 @@ def test_a_log_without_reactions_is_refused(run: Callable[..., Any], log: Path, 
     done = run("--on", str(changed_log(tmp_path, lines)))
     assert isinstance(done.exception, DataError)
     assert "no reaction to any of 1200 requests" in str(done.exception)
+
+
+def test_a_large_log_is_read_by_all_processors(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
+    assert suitable_jobs(Computing(0, None), log).jobs == 1
+    monkeypatch.setattr("arbitrank.cli.computing._LARGE", 1_000)
+    assert suitable_jobs(Computing(0, None), log).jobs == 3
+    assert suitable_jobs(Computing(2, None), log).jobs == 2
 
 
 def test_log_status_counts_answers_that_say_how_they_were_drawn(log: Path) -> None:

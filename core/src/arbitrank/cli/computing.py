@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from arbitrank.answerlog.joining import size_of
 from arbitrank.cli import options
 from arbitrank.errors import InputError
 from arbitrank.store.store import Store
@@ -24,13 +25,13 @@ class Computing(NamedTuple):
     cluster: Cluster | None
 
 
-def _computing(jobs: int, backend: str, scheduler: str | None) -> Computing:
+def _computing(jobs: int | None, backend: str, scheduler: str | None) -> Computing:
     if backend == "local":
         options.needs("--backend dask", False, scheduler=scheduler or None)
-        return Computing(jobs, None)
+        return Computing(jobs or 0, None)
     from arbitrank.impact.cluster import Cluster
 
-    return Computing(jobs, Cluster(checked_scheduler(scheduler)))
+    return Computing(jobs or 0, Cluster(checked_scheduler(scheduler)))
 
 
 def checked_scheduler(scheduler: str | None) -> str:
@@ -46,6 +47,33 @@ backend = click.option("--backend", type=click.Choice(["local", "dask"]), defaul
 scheduler = click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the scheduler, or a file of it.")
 computing = options.gathered("where", _computing, options.jobs, backend, scheduler)
 """`--jobs`, `--backend` and `--scheduler`, which the verb receives as `where: Computing`."""
+
+_LARGE = 200_000_000  # bytes of a log that is worth the start of further processes
+
+computing_by_size = options.gathered(
+    "where",
+    _computing,
+    click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        help="Processes to use.  [default: 1, on a large log as many as there are processors]",
+    ),
+    backend,
+    scheduler,
+)
+"""As `computing`, with 0 jobs where none are stated: `suitable_jobs` says how many."""
+
+
+def suitable_jobs(where: Computing, on: Path) -> Computing:
+    """Where to compute on a log or a file, with as many processes as its size is worth, unless they were stated."""
+    if where.jobs or where.cluster is not None:
+        return where._replace(jobs=max(1, where.jobs))
+    files = on.iterdir() if on.is_dir() else [on]
+    if sum(size_of(file) for file in files) < _LARGE:
+        return where._replace(jobs=1)
+    from joblib import cpu_count
+
+    return where._replace(jobs=cpu_count())
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from arbitrank.answerlog.period import begin_in
 from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
-from arbitrank.cli.computing import Computing, computing, requests_at
+from arbitrank.cli.computing import Computing, computing_by_size, requests_at, suitable_jobs
 from arbitrank.cli.impact import exchanged
 from arbitrank.errors import DataError
 from arbitrank.registry import discover, loaded
@@ -33,7 +33,7 @@ from arbitrank.store.store import Store
     help="The effective number of requests answered differently below which nothing is judged.",
 )
 @decision_options.decisions(clarify=False)
-@computing
+@computing_by_size
 @options.as_json
 @options.store
 def value(
@@ -67,7 +67,7 @@ def value(
     domains = loaded(discover())
     folder, compared, by = exchanged(store, domains, domain, candidate, against)
     chosen = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
-    found = valued(chosen, on, **where._asdict())
+    found = valued(chosen, on, **suitable_jobs(where, on)._asdict())
     unused = unused_feedback(view(on)) if on.is_dir() else None
     report = value_of(found, chosen, path, ValueSettings(clip, least), unused)
     if not report.reactions:
