@@ -101,6 +101,8 @@ def _key(per: str | None, contexts: Sequence[Mapping[str, object]]) -> str | Non
     counts = Counter(key for one in contexts for key in one)
     if per != CONTEXT:
         key = per.removeprefix(f"{CONTEXT}.")
+        if key == DOMAIN:
+            raise InputError(f"--per {per}: a key called {DOMAIN} cannot be told from the domain; expected another one")
         if key not in counts:
             known = f"; keys of their contexts: {', '.join(sorted(counts))}" if counts else ""
             raise InputError(f"--per {per}: no labelled request has a text or a boolean of this key{known}")
