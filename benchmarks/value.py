@@ -30,11 +30,11 @@ from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from arbitrank.answerlog.feedback import Feedback
-from arbitrank.answerlog.joining import unused_feedback, view
+from arbitrank.answerlog.joining import view
 from arbitrank.answerlog.reader import lines_of
 from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.impact.plan import plan
-from arbitrank.impact.value_work import valued
+from arbitrank.impact.value_work import unused_in, valued
 from arbitrank.impact.valued import value_of
 from arbitrank.live.live import Live
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
@@ -233,8 +233,8 @@ def timed(n: int, jobs: int) -> dict[str, float]:
         plan_of = plan(made.domains, store, "domain1", candidate)
         size = sum(path.stat().st_size for path in (out / "log").iterdir())
         began, processor = time.perf_counter(), time.process_time()
-        found, unused = valued(plan_of, out / "log", jobs=jobs), unused_feedback(view(out / "log"))
-        report = value_of(found, plan_of, "log", unused=unused)
+        found = valued(plan_of, out / "log", jobs=jobs)
+        report = value_of(found, plan_of, "log", unused=unused_in(found, out / "log"))
         seconds, processor = time.perf_counter() - began, time.process_time() - processor
         reading = time.process_time()
         for _, line in lines_of(view(out / "log")):

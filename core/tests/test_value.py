@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -32,9 +33,11 @@ from arbitrank.impact.gate import GateLimits, judge, value_reasons
 from arbitrank.impact.page import write_impact
 from arbitrank.impact.plan import ReplayPlan, plan
 from arbitrank.impact.replay import replay
+from arbitrank.impact.replayed import together
 from arbitrank.impact.report import measure
-from arbitrank.impact.value_work import valued
+from arbitrank.impact.value_work import ValueWork, unused_in, valued
 from arbitrank.impact.valued import ValueReport, value_of, without_propensities
+from arbitrank.impact.work import Chunks
 from arbitrank.live.live import Live
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
 from arbitrank.outcomes.propensities import selection_of, unreproduced
@@ -382,6 +385,21 @@ def test_reactions_that_cannot_be_to_the_answer_are_counted_and_not_used(tmp_pat
     unused = unused_feedback(view(tmp_path / "log"))
     assert unused == UnusedFeedback(unknown=1, repeated=1, early=1, future=1, other_session=1)
     assert "1 from another session" in str(unused)
+
+
+def test_a_process_counts_them_as_it_reads_its_chunks(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "log"
+    shutil.copytree(log, copied)
+    with AnswerLog(copied) as more:
+        more.feedback(Feedback(id="r1", outcome="accepted", session="another"))
+        more.feedback(Feedback(id="nobody", outcome="accepted"))
+    expected = UnusedFeedback(unknown=1, repeated=1, other_session=1)
+    shares = [ValueWork(exchange).share(Chunks(view(copied), k, 2), view(copied)) for k in range(2)]
+    whole = together(shares)
+    assert [one.unused for one in shares] == [expected, expected]
+    assert unused_in(whole, copied) == unused_in(valued(exchange, copied), copied) == expected
+    assert (len(whole.rows), whole.silent) == (1_199, 1)
+    assert unused_in(valued(exchange, log), changed_log(tmp_path, [])) == UnusedFeedback()
 
 
 def test_questions_and_none_are_actions_too() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -80,8 +80,13 @@ def head_of(where: str, line: bytes) -> LineHead | BadLine:
         return BadLine(where, f"no line of a log: {error}")
 
 
-def joined_lines(log: LogView, *, labelled: bool = False) -> Iterator[tuple[str, bytes | BadLine]]:
-    """The requests with their feedback, and bad lines, each as (`FILE:LINE`, line); `labelled`: those with a truth."""
+def joined_lines(
+    log: LogView, *, labelled: bool = False, count: Callable[[UnusedFeedback], object] | None = None
+) -> Iterator[tuple[str, bytes | BadLine]]:
+    """The requests with their feedback, and bad lines, each as (`FILE:LINE`, line); `labelled`: those with a truth.
+
+    `count` is called at the end, where all requests are read, with the reactions that were joined with none.
+    """
     feedback = _feedback(log)
     for where, line in raw_lines(log):
         if isinstance(line, BadLine):
@@ -96,6 +101,8 @@ def joined_lines(log: LogView, *, labelled: bool = False) -> Iterator[tuple[str,
                 yield where, read
         elif not labelled or head.truth is not UNSET or head.id in feedback.truths:
             yield where, feedback.joined(line, head)
+    if count is not None:
+        count(feedback.end())
 
 
 def unused_feedback(log: LogView) -> UnusedFeedback:

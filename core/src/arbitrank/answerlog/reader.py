@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 import msgspec
 from msgspec import UNSET
 
-from arbitrank.answerlog.feedback import FeedbackById, LineHead
+from arbitrank.answerlog.feedback import FeedbackById, LineHead, UnusedFeedback
 from arbitrank.answerlog.joining import LogView, head_of, joined_lines, raw_lines, size_of, view
 from arbitrank.errors import DataError, InputError
 from arbitrank.values import Example
@@ -26,9 +26,14 @@ def source(path: Path) -> Path | LogView:
     return view(path) if path.is_dir() else path
 
 
-def lines_of(source: Path | LogView) -> Iterator[tuple[int, bytes | BadLine]]:
-    """The numbered lines of a file, or the requests of a log, each with its feedback; undecoded."""
-    return _numbered(source) if isinstance(source, LogView) else read_lines(source)
+def lines_of(
+    source: Path | LogView, count: Callable[[UnusedFeedback], object] | None = None
+) -> Iterator[tuple[int, bytes | BadLine]]:
+    """The numbered lines of a file, or the requests of a log, each with its feedback; undecoded.
+
+    `count` is that of `joined_lines`; it is not called for a file.
+    """
+    return _numbered(source, count=count) if isinstance(source, LogView) else read_lines(source)
 
 
 def read_log(folder: Path) -> Iterator[Logged | BadLine]:
@@ -134,8 +139,11 @@ def report(log: LogView) -> LogReport:
     return LogReport(str(log), len(log.segments), size, requests, truths, outcomes, first, last, bad_lines, bad, drawn)
 
 
-def _numbered(log: LogView, *, labelled: bool = False) -> Iterator[tuple[int, bytes | BadLine]]:
-    return ((number, line) for number, (_, line) in enumerate(joined_lines(log, labelled=labelled), 1))
+def _numbered(
+    log: LogView, *, labelled: bool = False, count: Callable[[UnusedFeedback], object] | None = None
+) -> Iterator[tuple[int, bytes | BadLine]]:
+    joined = joined_lines(log, labelled=labelled, count=count)
+    return ((number, line) for number, (_, line) in enumerate(joined, 1))
 
 
 def _decoded(numbered: tuple[str, bytes | BadLine]) -> Logged | BadLine:

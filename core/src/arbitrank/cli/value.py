@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 import msgspec
 
-from arbitrank.answerlog.joining import unused_feedback, view
 from arbitrank.answerlog.period import begin_in
 from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
@@ -58,7 +57,7 @@ def value(
     """
     from arbitrank.cli.value_tables import show_value
     from arbitrank.impact.plan import plan
-    from arbitrank.impact.value_work import valued
+    from arbitrank.impact.value_work import unused_in, valued
     from arbitrank.impact.valued import value_of, without_propensities
     from arbitrank.outcomes.value import ValueSettings
 
@@ -68,8 +67,7 @@ def value(
     folder, compared, by = exchanged(store, domains, domain, candidate, against)
     chosen = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
     found = valued(chosen, on, **suitable_jobs(where, on)._asdict())
-    unused = unused_feedback(view(on)) if on.is_dir() else None
-    report = value_of(found, chosen, path, ValueSettings(clip, least), unused)
+    report = value_of(found, chosen, path, ValueSettings(clip, least), unused_in(found, on))
     if not report.reactions:
         raise DataError(f"{path}: no reaction to any of {report.n} requests; clients report them: docs/how-to/value.md")
     if without_propensities(report):

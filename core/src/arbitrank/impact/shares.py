@@ -16,7 +16,7 @@ from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import source
 from arbitrank.errors import PluginError, describe
 from arbitrank.impact.plan import VersionedPlan, sendable
-from arbitrank.impact.work import Requests, Work, chunks, tasks
+from arbitrank.impact.work import Chunks, Requests, Work, tasks
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
@@ -61,4 +61,4 @@ def shares(
 def _share(work: Callable[[P], Work[R]], plan: P, requests: Requests, k: int, of: int) -> R:
     """The result of every `of`-th chunk of the file, from the k-th on: all that this process does."""
     gc.set_threshold(_YOUNG)
-    return work(plan).share(chunks(requests, k, of), requests)
+    return work(plan).share(Chunks(requests, k, of), requests)

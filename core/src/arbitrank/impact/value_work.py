@@ -7,12 +7,13 @@ each request: the version that answered has its claims in the log too. Requests 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arbitrank.answerlog.feedback import UnusedFeedback
 from arbitrank.answerlog.joining import LogView, unused_feedback, view, written_since
 from arbitrank.domain import Model
 from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain
@@ -31,7 +32,7 @@ from arbitrank.impact.replay import ReplayWork
 from arbitrank.impact.replayed import Replayed, together
 from arbitrank.impact.shares import shares
 from arbitrank.impact.valued import ValueReport, value_of
-from arbitrank.impact.work import Lines, Requests
+from arbitrank.impact.work import Chunks, Lines, Requests
 from arbitrank.semer import same_reading
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import Logged
@@ -57,11 +58,26 @@ def value_in(log: Path, plan: ReplayPlan, since: float | None, *, jobs: int = 1)
     seen = view(log)
     lines = seen if since is None else written_since(seen, since)
     found = valued(dataclasses.replace(plan, since=since), lines, jobs=jobs)
-    return value_of(found, plan, log.name, unused=unused_feedback(lines))
+    return value_of(found, plan, log.name, unused=unused_in(found, lines))
+
+
+def unused_in(found: Replayed, log: Path | LogView) -> UnusedFeedback:
+    """The reactions in a log that are to none of its requests; none of a file, which has no lines of feedback."""
+    if found.unused is not None:
+        return found.unused
+    if isinstance(log, Path) and not log.is_dir():
+        return UnusedFeedback()
+    return unused_feedback(view(log) if isinstance(log, Path) else log)
 
 
 class ValueWork(ReplayWork):
     """Share of one process in a value report."""
+
+    def share(self, some: Iterable[Lines], path: Requests) -> Replayed:
+        """The results of some chunks, with the reactions that were not joined where these are counted on the way."""
+        found = super().share(some, path)
+        found.unused = some.unused if isinstance(some, Chunks) else None
+        return found
 
     def _chunk(self, raw: Lines, path: Requests) -> Rows:
         """The rows of the lines with a reaction."""

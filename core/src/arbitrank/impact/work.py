@@ -7,6 +7,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from arbitrank.answerlog.feedback import UnusedFeedback
 from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import lines_of
 from arbitrank.wire.json_lines import BadLine
@@ -33,14 +34,27 @@ class Work(Protocol[R_co]):
 
 def tasks(requests: Requests) -> Iterator[list[Lines]]:
     """All chunks of the lines of a file or a log, some at a time; one task without any where there is no line."""
-    some = chunks(requests)
+    some = iter(Chunks(requests))
     yield list(islice(some, _TASK))
     while task := list(islice(some, _TASK)):
         yield task
 
 
-def chunks(requests: Requests, k: int = 0, of: int = 1) -> Iterator[Lines]:
-    """Every `of`-th chunk of the lines, from the k-th on."""
-    for chunk, lines in groupby(enumerate(lines_of(requests)), lambda line: line[0] // CHUNK):
-        if chunk % of == k:
-            yield [line for _, line in lines]
+class Chunks:
+    """Every `of`-th chunk of the lines, from the k-th on.
+
+    `unused`, at the end, counts the reactions in a log that were joined with no request; None of a file.
+    """
+
+    def __init__(self, requests: Requests, k: int = 0, of: int = 1) -> None:
+        self._requests, self._k, self._of = requests, k, of
+        self.unused: UnusedFeedback | None = None
+
+    def __iter__(self) -> Iterator[Lines]:
+        lines = enumerate(lines_of(self._requests, self._count))
+        for chunk, some in groupby(lines, lambda line: line[0] // CHUNK):
+            if chunk % self._of == self._k:
+                yield [line for _, line in some]
+
+    def _count(self, unused: UnusedFeedback) -> None:
+        self.unused = unused
