@@ -20,7 +20,7 @@ from arbitrank.guard import guarded
 from arbitrank.isolation import box, landlock
 from arbitrank.isolation.box import Box, Entering
 from arbitrank.isolation.box_launcher import MEASURES, TEMPORARY_BYTES
-from arbitrank.registry import Loaded, Refused, discover
+from arbitrank.registry import Loaded, Refused, discover, survey
 from arbitrank.store.artifact import Manifest, seal
 from arbitrank.values import Request
 
@@ -284,6 +284,14 @@ def test_a_domain_beside_the_core_is_refused_before_its_code_runs_where_it_is_to
     refused = found["lights"]
     assert isinstance(refused, Refused)
     assert "arbitrank install arbitrank-lights --environments" in refused.reason
+
+
+def test_a_name_to_box_that_no_domain_has_is_told(lights_site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(lights_site))
+    monkeypatch.setenv("ARBITRANK_DOMAINS", "lights")
+    monkeypatch.setenv(BOX, "lihgts, all")
+    (told,) = (one for one in survey().unreadable if one.name == "lihgts")
+    assert "nothing is in a box by it; did you mean 'lights'?" in told.reason
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can start processes of another user")

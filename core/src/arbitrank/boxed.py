@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
-__all__ = ["BOX", "is_boxed", "unboxed"]
+__all__ = ["BOX", "is_boxed", "unboxed", "unknown"]
 
 BOX = "ARBITRANK_BOX"
 """Environment variable with the names of domains, separated by commas, or `all` for those of environments."""
@@ -28,5 +29,14 @@ def unboxed(name: str, distribution: str) -> str | None:
     )
 
 
+def unknown(known: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The names that are to be in a box and that no domain has, each with the reason: a misspelt one boxes nothing."""
+    known = set(known)
+    for name in sorted(_named() - known - {_ALL}):
+        near = get_close_matches(name, known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else "run: arbitrank domains --environments DIR"
+        yield name, f"{BOX} or --box names it, and no domain has that name, so nothing is in a box by it; {remedy}"
+
+
 def _named() -> frozenset[str]:
-    return frozenset(name.strip() for name in os.environ.get(BOX, "").split(","))
+    return frozenset(name.strip() for name in os.environ.get(BOX, "").split(",") if name.strip())

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from arbitrank.boxed import unboxed
+from arbitrank.boxed import unboxed, unknown
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
@@ -182,7 +182,7 @@ def _texts(found: Found) -> tuple[str, ...]:
 
 
 def _unknown(names: set[str] | None, found: Sequence[Found]) -> Iterator[Unreadable]:
-    """The names in the environment variable that neither a domain nor an entry point has."""
+    """The names in the environment variables that neither a domain nor an entry point has."""
     known = {name for one in found for name in (one.name, one.source.name)}
     for name in sorted((names or set()) - known):
         reason = f"{ENVIRONMENT} names it, and no installed package has an entry point of that name"
@@ -192,6 +192,8 @@ def _unknown(names: set[str] | None, found: Sequence[Found]) -> Iterator[Unreada
         elif unnamed:
             reason += f"; a domain of another name is loaded by that of its entry point (not loaded: {unnamed[0]}"
             reason += ", …)" if len(unnamed) > 1 else ")"
+        yield Unreadable(name.encode("utf-8", "backslashreplace").decode(), UNKNOWN, reason)
+    for name, reason in unknown(known):
         yield Unreadable(name.encode("utf-8", "backslashreplace").decode(), UNKNOWN, reason)
 
 
