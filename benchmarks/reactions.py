@@ -53,11 +53,39 @@ _A_CLIENT = 3.0  # reactions, on average
 DRIFTS = tuple(fault for fault in FAULTS if len(fault.fields) > 1)
 
 
+class Side(NamedTuple):
+    """A domain's readings of live traffic with their scores: its own P(right), best first, shape (n, 6), and P(mine),
+    its best readings, and which of these are entirely right."""
+
+    scored: Scored
+    readings: Floats
+    mine: Floats
+    best: BestReadings
+    right: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, side: Scored, examples: Sequence[Example]) -> Side:
+        """The side of scored readings."""
+        n = len(examples)
+        readings, mine, right, best = np.zeros((n, 6)), np.zeros(n), np.zeros(n, bool), BestReadings.empty(n)
+        best.put(range(n), side.scores)
+        for i, (scores, found) in enumerate(zip(side.scores, side.readings, strict=True)):
+            if scores is not None and len(scores.right):
+                top = np.sort(scores.right)[::-1][:6]
+                readings[i, : len(top)], mine[i] = top, scores.mine
+                right[i] = entirely_right(found[int(best.best[i])], examples[i].truth)
+        return cls(side, readings, mine, best, right)
+
+
 class Live(NamedTuple):
-    """Live traffic: requests, and each domain's readings and scores of them."""
+    """Live traffic: requests, and each domain's side."""
 
     examples: Sequence[Example]
-    sides: Mapping[str, Scored]
+    sides: Mapping[str, Side]
+
+    def exchanged(self, name: str, side: Scored) -> Live:
+        """The traffic with another side of one domain."""
+        return Live(self.examples, {**self.sides, name: Side.of(side, self.examples)})
 
 
 class Heads(NamedTuple):
@@ -78,22 +106,14 @@ def learner(evidence: Any) -> Any:
 
 def answered(live: Live, names: Sequence[str]) -> Heads:
     """The answers to live traffic."""
-    n, parts = len(live.examples), []
-    for name in names:
-        parts.append(BestReadings.empty(n))
-        parts[-1].put(range(n), live.sides[name].scores)
-    whole = merge_heads(parts, DecisionSettings())
-    domain, reading = (np.asarray(one, np.int64) for one in whole[:2])
-    readings, mine = np.zeros((n, 6)), np.zeros(n)
-    truth = np.zeros(n, bool)
-    for i, (d, k) in enumerate(zip(domain.tolist(), reading.tolist(), strict=True)):
-        if d >= 0:
-            side = live.sides[names[d]]
-            scores = side.scores[i]
-            best = [] if scores is None else sorted(scores.right.tolist(), reverse=True)[:6]
-            readings[i, : len(best)], mine[i] = best, 0.0 if scores is None else scores.mine
-            truth[i] = entirely_right(side.readings[i][k], live.examples[i].truth)
-    return Heads(domain, readings, mine, np.asarray(whole.probability, np.float64), truth)
+    sides = [live.sides[name] for name in names]
+    whole = merge_heads([side.best for side in sides], DecisionSettings())
+    domain, rows = np.asarray(whole.domain, np.int64), np.arange(len(live.examples))
+    readings, mine, truth = (np.stack([getattr(side, key) for side in sides]) for key in ("readings", "mine", "right"))
+    return Heads(
+        domain, readings[domain, rows], mine[domain, rows], np.asarray(whole.probability, np.float64),
+        truth[domain, rows] & (domain >= 0),
+    )  # fmt: skip
 
 
 def reactions_to(heads: Heads, names: Sequence[str], rng: np.random.Generator, lies: str = "none") -> Reactions:
@@ -127,9 +147,11 @@ def error_of(heads: Heads, d: int, part: NDArray[np.bool_]) -> tuple[float, floa
 
 def with_map(live: Live, name: str, by: Recalibration | None) -> Live:
     """The traffic with one domain recalibrated."""
-    side = live.sides[name]
+    if by is None:
+        return live
+    side = live.sides[name].scored
     scores = [None if one is None else recalibrated(one, by) for one in side.scores]
-    return Live(live.examples, {**live.sides, name: Scored(side.readings, scores)})
+    return live.exchanged(name, Scored(side.readings, scores))
 
 
 @dataclass(frozen=True)
@@ -158,7 +180,7 @@ def world(bench: Bench, seed: int) -> World:
         others = [*(one for one, yes in zip(recognised.train, first, strict=True) if not yes), *recognised.held]
         rerankers[name] = learned(name, teach, own, learner)
         readings[name] = [others[i] for i in order]
-        sides[name] = scored(rerankers[name], examples, readings[name])
+        sides[name] = Side.of(scored(rerankers[name], examples, readings[name]), examples)
     return World(bench.corpus.domains, rerankers, readings, Live(examples, sides))
 
 
@@ -166,14 +188,15 @@ def drifted(one: World, name: str, fault: Fault | None) -> Live:
     """The traffic with one domain's confidences bent."""
     if fault is None:
         return one.live
-    side = scored(one.rerankers[name], one.live.examples, bent(one.readings[name], fault))
-    return Live(one.live.examples, {**one.live.sides, name: side})
+    return one.live.exchanged(name, scored(one.rerankers[name], one.live.examples, bent(one.readings[name], fault)))
 
 
 def drift_rows(one: World, faults: Sequence[Fault | None], seed: int, lies: str = "none") -> list[dict[str, Any]]:
     """Calibration errors before and after a recalibration, by domain and drift; None is no drift."""
-    rows = []
+    rows, of_usual = [], answered(one.live, one.names)
     for d, name in enumerate(one.names):
+        if (of_usual.domain == d).sum() < REACTIONS + _LEAST:
+            continue
         for fault in faults:
             live = drifted(one, name, fault)
             heads = answered(live, one.names)
@@ -188,7 +211,7 @@ def drift_rows(one: World, faults: Sequence[Fault | None], seed: int, lies: str 
             found = recalibrate(seen, noise, name)
             again = answered(with_map(live, name, found.recalibration), one.names)
             rest = ~early
-            usual = error_of(answered(one.live, one.names), d, rest)
+            usual = error_of(of_usual, d, rest)
             before, after = error_of(heads, d, rest), error_of(again, d, rest)
             by = found.recalibration or Recalibration()
             rows.append({
@@ -249,14 +272,15 @@ def logged(live: Live, names: Sequence[str], rng: np.random.Generator, lies: str
             continue
         ranked = []
         for name in (names[d], *(name for name in names if name != names[d])):
-            scores = live.sides[name].scores[i]
-            rows = [] if scores is None else zip(live.sides[name].readings[i], scores.right.tolist(), strict=True)
+            side = live.sides[name].scored
+            scores = side.scores[i]
+            rows = [] if scores is None else zip(side.readings[i], scores.right.tolist(), strict=True)
             mine = 0.0 if scores is None else scores.mine
             ranked += [
                 Ranked(name, h.intent, h.slots, mine * p, mine, p) for h, p in sorted(rows, key=lambda row: -row[1])
             ]
         answer = Answer(str(i), Decision("accept", (0,)), tuple(ranked), {}, {})
-        hypotheses = tuple(h for name in names for h in live.sides[name].readings[i])
+        hypotheses = tuple(h for name in names for h in live.sides[name].scored.readings[i])
         fields = {**asdict(example.request), "hypotheses": hypotheses, "id": str(i)}
         fields["session"] = f"s{reactions.client[i]}"
         outcome: Any = "accepted" if reactions.accepted[i] else "rejected"
@@ -289,7 +313,9 @@ def training(bench: Bench, seed: int, share: float = 0.1) -> dict[str, dict[str,
     few = Taught(base)
     found = {"a tenth": few.results(bench)}
     examples = [train[i] for i in traffic]
-    sides = {name: few.side(bench, name, examples, [readings[name][i] for i in traffic]) for name in names}
+    sides = {
+        name: Side.of(few.side(bench, name, examples, [readings[name][i] for i in traffic]), examples) for name in names
+    }
     labelled = [Logged(**asdict(train[i].request), truth=train[i].truth) for i in known]
     for lies in ("none", "random", "client"):
         lines = [*logged(Live(examples, sides), names, np.random.default_rng(seed), lies), *labelled]

@@ -24,10 +24,10 @@ Fruit = tuple[Store, Callable[..., Any]]
 
 @pytest.fixture
 def fruit(site: Path, tmp_path: Path, arbitrank) -> Fruit:
-    """A store of three domains, of which apples squares the odds of its claims, and the command that sees them."""
+    """A store of three domains, of which apples claims three times its log-odds, and the command that sees them."""
     install(site, "arbitrank-fruit", serving("apples", "pears", "plums"))
     store = open_store(tmp_path / "store", environment={})
-    for name, strength in (("apples", 2.0), ("pears", 1.0), ("plums", 1.0)):
+    for name, strength in (("apples", 3.0), ("pears", 1.0), ("plums", 1.0)):
         fakes.artifact(tmp_path / "made" / name, name, fakes.CARD, strength=strength)
         store.publish(tmp_path / "made" / name, promote=True)
 
@@ -76,7 +76,7 @@ def test_outcomes_undo_a_drift_and_watch_proposes_it_and_leaves_others_alone(fru
     assert done.returncode == 0, done.stdout + done.stderr
     _, state = store.state("apples")
     assert state.served_by is not None
-    assert state.served_by.scale == pytest.approx(0.5, abs=0.2)
+    assert state.served_by.scale == pytest.approx(0.33, abs=0.2)
     change = store.history("apples")[-1]
     assert (change.verb, change.reason) == ("shrink", f"from outcomes in {log}")
     assert "nothing is changed: it is what serves" in run("shrink", "apples", "--outcomes", "--on", log).stdout
@@ -107,7 +107,7 @@ def _shared(line: Logged) -> Logged:
         return replace(line, outcome="accepted")
     if first.domain == "pears":
         odds = (first.domain_confidence or 0.0) / (1.0 - (first.domain_confidence or 0.0))
-        p = (0.9 * odds) ** 0.5
+        p = (0.9 * odds) ** (1 / 3)
         beside = replace(first, domain="apples", domain_confidence=p / (1.0 + p))
         return replace(line, hypotheses=(first, beside), outcome="accepted")
     return line

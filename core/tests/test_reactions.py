@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrank.outcomes.noise import CAP, capped, claimed, fit_noise, posterior
 from arbitrank.outcomes.reactions import ReactionRows, Reactions, client_of
-from arbitrank.outcomes.recalibrating import LEAST, recalibrate
+from arbitrank.outcomes.recalibrating import LEAST, _bounded, recalibrate
 from arbitrank.probability import log_odds, sigmoid
 from arbitrank.values import Answer, Decision, DomainReport, Ranked, Truth
 from arbitrank.wire.requests import Logged
@@ -79,6 +79,15 @@ def test_one_client_that_lies_is_found_and_moves_no_claim(share: float) -> None:
     noise = fit_noise(reactions)
     assert noise.trust[1] < 0.01
     assert [moved(reactions, name) for name in NAMES] == [0.0, 0.0, 0.0]
+
+
+@given(st.floats(0.34, 3.0), st.floats(-4.0, 4.0), st.floats(0.001, 0.4))
+@settings(max_examples=30, deadline=None)
+def test_a_map_moves_the_mean_claim_by_no_more_than_the_bound(scale: float, shift: float, most: float) -> None:
+    own = made(200)
+    by = _bounded(own, own.weight, (scale, shift), most)
+    assert abs(float((claimed(own, *by) - claimed(own, 1.0, 0.0)).mean())) <= most
+    assert abs(by[1]) <= abs(shift)
 
 
 def test_reactions_without_account_and_session_are_one_clients() -> None:

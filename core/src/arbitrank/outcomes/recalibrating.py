@@ -17,11 +17,15 @@ from arbitrank.outcomes.reactions import Reactions
 from arbitrank.probability import Floats
 
 FOLDS = 5
+MOST = 0.4
+"""The mean P(right) of a domain's answers moves by at most this · (1 − spurious − missed)²."""
+
 LEAST = 50
 """Reactions and truths of a domain, by their weight, below which nothing is fitted."""
 
 KINDS: tuple[MapKind, ...] = ("shift", "scale", "both")
-_SURE = 1.64  # standard errors
+_SURE = 1.64  # standard errors, where there is no noise
+_SMALL = 1e-3  # parts of a map between which nothing is told
 _Z = 1.96
 
 
@@ -57,8 +61,10 @@ def recalibrate(reactions: Reactions, noise: ReactionNoise, domain: str) -> Outc
     if weight.sum() >= LEAST:
         held = {kind: _held_out(own, weight, rates, kind) for kind in KINDS}
         best = max(KINDS, key=lambda kind: float(held[kind].sum()))
-        if held[best].sum() > _SURE * _error(own, held[best]):
-            gain, by = held[best], most_likely(own, weight, rates, kind=best)
+        told = max(1.0 - float(rates.sum()), 1e-3)  # of a reaction: 1 without noise, 0 where it says nothing
+        if held[best].sum() > _SURE / told * _error(own, held[best]):
+            found = most_likely(own, weight, rates, kind=best)
+            gain, by = held[best], _bounded(own, weight, found, MOST * told**2)
     total = max(float(weight.sum()), 1e-9)
     mean, error = float(gain.sum()) / total, _error(own, gain) / total
     return OutcomeRecalibration(
@@ -66,6 +72,20 @@ def recalibrate(reactions: Reactions, noise: ReactionNoise, domain: str) -> Outc
         len(own), len(np.unique(own.client)), float(weight.sum()), noise.spurious, noise.missed, noise.distrusted,
         noise.capped, own.nameless,
     )  # fmt: skip
+
+
+def _bounded(own: Reactions, weight: Floats, by: tuple[float, float], most: float) -> tuple[float, float]:
+    """The map, or the greatest part of it that moves the mean P(right) of the answers by no more than `most`."""
+    before = claimed(own, 1.0, 0.0)
+
+    def moved(part: float) -> float:
+        return abs(float(np.average(claimed(own, by[0] ** part, part * by[1]) - before, weights=weight)))
+
+    part, step = 1.0, 1.0
+    while moved(part) > most or (part < 1.0 and step > _SMALL):
+        step /= 2.0
+        part += step if moved(part) <= most else -step
+    return by[0] ** part, part * by[1]
 
 
 def _held_out(own: Reactions, weight: Floats, rates: Floats, kind: MapKind) -> Floats:
