@@ -257,3 +257,11 @@ def test_reports_fit_and_are_accessible_in_each_theme(pages: Pages, width: int, 
         page.open(fragment)
         page.fits()
         page.accessible()
+
+
+def test_decision_settings_have_a_page_with_their_history(pages: Pages, console: Service) -> None:
+    page = pages()
+    page.open("#/domains?name=.decisions")
+    assert "Nothing was ever changed" in page.locator("main").inner_text()
+    assert page.get_by_role("button", name="Shrink", exact=True).is_disabled()
+    page.fits()

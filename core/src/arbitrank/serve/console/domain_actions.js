@@ -5,7 +5,7 @@ import { announce, busy, dialog, failed, field, h, replace } from "./elements.js
 import { impactView } from "./impact_view.js";
 
 /** The buttons of a domain's changes, and the place of their previews. */
-export function actions(name, versions, signal) {
+export function actions(name, versions, signal, { stage = false } = {}) {
   const { state } = versions;
   const place = h("div", { "aria-live": "polite" });
   const candidate = state.candidate && state.candidate !== state.stable;
@@ -13,7 +13,7 @@ export function actions(name, versions, signal) {
     ["promote", "Promote", candidate, "there is no candidate", { change: "promote", version: state.candidate }],
     ["canary", state.canary ? "Change the canary" : "Canary", candidate, "there is no candidate", { change: "promote", version: state.candidate }],
     ["rollback", "Roll back", state.previous, "there is no previous version", { change: "rollback" }],
-    ["shrink", "Shrink", true, "", { change: "shrink", fitted: true }],
+    ["shrink", "Shrink", !stage, "a stage has no probabilities of its own", { change: "shrink", fitted: true }],
   ];
   const buttons = kinds.map(([verb, label, possible, reason, body]) => h("button", {
     type: "button", disabled: !possible, title: possible ? null : reason,
@@ -21,6 +21,10 @@ export function actions(name, versions, signal) {
   }, label));
 
   async function preview(verb, label, body) {
+    if (stage) {
+      replace(place, h("article", { class: "card" }, h("h3", {}, label), h("p", {}, judged(verb)), acting(verb, label, null)));
+      return;
+    }
     for (const one of buttons) one.disabled = true;
     replace(place, busy(`Replaying requests to show what “${label}” would do; this takes a while…`));
     let found = null;
@@ -43,7 +47,7 @@ export function actions(name, versions, signal) {
       const reason = field("Reason, for the history", h("input", { type: "text", maxlength: 1000 }));
       const controls = controlsOf(verb, state, found);
       const body = h("div", {},
-        h("p", {}, found ? consequence(verb, found) : "Nothing was replayed: there is no report of what this does."), controls.map(([, one]) => one), reason);
+        h("p", {}, found ? consequence(verb, found) : stage ? judged(verb) : "Nothing was replayed: there is no report of what this does."), controls.map(([, one]) => one), reason);
       const value = (one) => one.querySelector("input");
       const send = () => {
         const said = value(reason).value.trim();
@@ -67,9 +71,16 @@ export function actions(name, versions, signal) {
   }
 
   return h("div", {},
-    h("p", { class: "note" }, "Each first replays the audit set, or else the log, and shows the report; nothing is changed before you confirm. It needs a token of the scope ",
+    h("p", { class: "note" }, stage ? "Nothing is changed before you confirm. It needs a token of the scope "
+      : "Each first replays the audit set, or else the log, and shows the report; nothing is changed before you confirm. It needs a token of the scope ",
       h("code", {}, `publish:${name}`), "."),
     h("div", { class: "row" }, buttons), place);
+}
+
+/** What becomes of a change of a stage, of which there is no impact report. */
+function judged(verb) {
+  return verb === "promote" ? "There is no impact report of a stage: its own gate judges it on the audit set when you confirm, and may refuse it."
+    : "There is no impact report of a stage; it takes effect at once.";
 }
 
 function controlsOf(verb, state, found) {

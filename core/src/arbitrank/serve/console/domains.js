@@ -5,15 +5,20 @@ import { badge, empty, h } from "./elements.js";
 import { calibrationPlot } from "./plots.js";
 import { count, percent, when } from "./text.js";
 import { actions } from "./domain_actions.js";
-import { alarmCard, bandBadge, facts, inOrder, milliseconds, optional, proposals, shortVersion, stateBadge, table, watchReports, worstSegment } from "./reports.js";
+import {
+  alarmCard, bandBadge, facts, historyTable, inOrder, milliseconds, optional, proposals, recalibrated, shortVersion, stateBadge, table,
+  watchReports, worstSegment,
+} from "./reports.js";
+import { STAGES, showStage, stageTable } from "./stages.js";
 
 export const title = "Domains";
 
 /** Draw the list, or the domain that is named. */
 export async function show(main, { params, signal }) {
   const name = params.get("name");
+  if (Object.hasOwn(STAGES, name)) return showStage(main, name, signal);
   const [rows, [status, watch, reliability]] = await Promise.all([get("/v1/domains", { signal }), watchReports(signal)]);
-  if (name === null) main.append(...list(rows, status, watch, reliability));
+  if (name === null) main.append(...list(rows, status, watch, reliability), await stageTable(signal));
   else await one(main, name, { rows, status, watch, reliability, signal });
 }
 
@@ -80,7 +85,7 @@ async function one(main, name, { rows, status, watch, reliability, signal }) {
     h("section", {}, h("h3", {}, "Versions and their cards"), cardTable(cards)),
     h("section", {}, h("h3", {}, "Change what serves"), versions.missing ? empty(versions.missing) : actions(name, versions, signal)),
     tried ? await canarySection(path, signal) : "",
-    h("section", {}, h("h3", {}, "History"), historyTable(history, name)),
+    h("section", {}, h("h3", {}, "History"), historyTable(history, `arbitrank train ${name} --promote`)),
   );
 }
 
@@ -112,13 +117,6 @@ function now(row, status, watched, versions) {
     watched ? ["watch", h("span", {}, badge(watched.status, watched.status === "quiet" ? "good" : "bad"),
       watched.notes.map((text) => h("span", { class: "note" }, ` ${text}`)))] : null,
   ]);
-}
-
-/** A state's recalibration in words. */
-export function recalibrated(state) {
-  const shift = state.recalibration?.shift ?? 0;
-  if (state.temperature === 1 && !shift) return "no";
-  return `log-odds / ${state.temperature.toFixed(2)}${shift ? ` ${shift < 0 ? "−" : "+"} ${Math.abs(shift).toFixed(2)}` : ""}`;
 }
 
 function worker([name, group]) {
@@ -169,17 +167,3 @@ function figure(one) {
   if ("mean" in one) return `${(100 * one.mean).toFixed(1)} [${(100 * one.low).toFixed(1)}, ${(100 * one.high).toFixed(1)}]`.replaceAll("-", "−");
   return Object.entries(one).map(([key, n]) => `${key}: ${typeof n === "object" ? figure(n) : n}`).join(", ") || "–";
 }
-
-function historyTable(history, name) {
-  if (history.missing) return empty(history.missing);
-  if (!history.length) return empty("Nothing was ever changed: the package's weights answer.", `arbitrank train ${name} --promote`);
-  const rows = [...history].reverse().map((each) => [
-    String(each.number), when(each.time), each.by ?? "–",
-    [each.verb, each.forced ? [" ", badge("forced", "bad")] : null],
-    h("span", {}, ["stable", "previous", "candidate"].filter((alias) => each.state[alias])
-      .map((alias) => h("span", { class: "alias" }, `${alias} `, shortVersion(each.state[alias]), " "))),
-    each.state.canary ? percent(each.state.canary) : "–", recalibrated(each.state), each.reason ?? "",
-  ]);
-  return table(["change", "when", "by", "what", "state after it", "canary", "recalibrated", "reason"], rows, "History");
-}
-

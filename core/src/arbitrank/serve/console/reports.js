@@ -1,7 +1,7 @@
 // What several pages read of the service and show alike: reports that may be missing, calibrations, alarms.
 
 import { ApiError, get, service } from "./api.js";
-import { badge, copyable, h } from "./elements.js";
+import { badge, copyable, empty, h } from "./elements.js";
 import { count, percent, when } from "./text.js";
 
 /** The status of the service, and the watch's reports, each `{missing}` with the reason where there is none (yet). */
@@ -98,4 +98,25 @@ export function span(begin, end) {
 /** A version and its recalibration, shortened for a table. */
 export function shortVersion(version) {
   return h("code", {}, version ?? "none");
+}
+
+/** A state's recalibration in words. */
+export function recalibrated(state) {
+  const shift = state.recalibration?.shift ?? 0;
+  if (state.temperature === 1 && !shift) return "no";
+  return `log-odds / ${state.temperature.toFixed(2)}${shift ? ` ${shift < 0 ? "−" : "+"} ${Math.abs(shift).toFixed(2)}` : ""}`;
+}
+
+/** The changes of a name, the last first. */
+export function historyTable(history, command) {
+  if (history.missing) return empty(history.missing);
+  if (!history.length) return empty("Nothing was ever changed: the package's weights answer.", command);
+  const rows = [...history].reverse().map((each) => [
+    String(each.number), when(each.time), each.by ?? "–",
+    [each.verb, each.forced ? [" ", badge("forced", "bad")] : null],
+    h("span", {}, ["stable", "previous", "candidate"].filter((alias) => each.state[alias])
+      .map((alias) => h("span", { class: "alias" }, `${alias} `, shortVersion(each.state[alias]), " "))),
+    each.state.canary ? percent(each.state.canary) : "–", recalibrated(each.state), each.reason ?? "",
+  ]);
+  return table(["change", "when", "by", "what", "state after it", "canary", "recalibrated", "reason"], rows, "History");
 }

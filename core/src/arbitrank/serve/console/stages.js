@@ -1,0 +1,42 @@
+// Decision settings, the Shortlister and the HypRank: their versions, history and changes, as those of domains.
+
+import { get } from "./api.js";
+import { empty, h } from "./elements.js";
+import { percent } from "./text.js";
+import { actions } from "./domain_actions.js";
+import { facts, historyTable, optional, shortVersion, table } from "./reports.js";
+
+export const STAGES = { ".decisions": "Decision settings", ".shortlist": "Shortlister", ".hyprank": "HypRank" };
+
+const HOW = { ".decisions": "arbitrank tune", ".shortlist": "arbitrank shortlist train", ".hyprank": "arbitrank shortlist hyprank" };
+const pathOf = (name) => `/v1/domains/${encodeURIComponent(name)}`;
+
+/** The stages that the store has any version of. */
+export async function stageTable(signal) {
+  const found = await Promise.all(Object.keys(STAGES).map((name) => optional(`${pathOf(name)}/versions`, signal)));
+  const rows = found.filter((one) => one.change).map((one) => [
+    h("a", { href: `#/domains?name=${encodeURIComponent(one.domain)}` }, STAGES[one.domain]),
+    one.serving?.version ?? "none", shortVersion(one.state.stable), shortVersion(one.state.candidate),
+    one.state.canary ? percent(one.state.canary) : "–", one.serving?.problem ?? "",
+  ]);
+  return rows.length ? h("section", {}, h("h2", {}, "Stages and settings"),
+    table(["stage", "answers with", "stable", "candidate", "canary", "problem"], rows, "Stages and settings")) : "";
+}
+
+/** One stage: what answers, its changes and its history. */
+export async function showStage(main, name, signal) {
+  main.append(h("p", {}, h("a", { href: "#/domains" }, "All domains")), h("h2", {}, STAGES[name]));
+  const [versions, history] = await Promise.all([optional(`${pathOf(name)}/versions`, signal), get(`${pathOf(name)}/history`, { signal })]);
+  if (versions.missing) {
+    main.append(empty(versions.missing));
+    return;
+  }
+  main.append(
+    facts([
+      ["answers with", h("span", {}, shortVersion(versions.serving?.version), ` (${versions.serving?.origin ?? "nothing"})`)],
+      ["problem", versions.serving?.problem ?? "none"],
+      ["versions in the store", versions.versions.join(", ") || "none"],
+    ]),
+    h("section", {}, h("h3", {}, "Change what serves"), actions(name, versions, signal, { stage: true })),
+    h("section", {}, h("h3", {}, "History"), historyTable(history, HOW[name])));
+}
