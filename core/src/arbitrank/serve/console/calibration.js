@@ -29,7 +29,7 @@ export async function show(main, { params, signal, setParams }) {
   const chosen = { slice: params.get("slice") ?? "all", claim: params.get("claim") ?? "right", highlight: params.get("highlight") ?? "" };
   const pick = (label, key, options) => field(label, h("select", { on: { change: (event) => choose(key, event.target.value) } },
     options.map(([value, text]) => h("option", { value, selected: value === chosen[key] }, text))));
-  const names = Object.keys(report.slices[0].domains);
+  const names = [...new Set([...Object.keys(report.slices[0].domains), ...Object.keys(report.domains)])].sort();
   const place = h("div", {});
   function choose(key, value) {
     chosen[key] = value;
@@ -60,6 +60,8 @@ function curvesOf(slice, { claim, highlight }, titles) {
   if (!curves.length) return empty("No truth among these requests tells this claim.");
   const first = (curves.find((one) => one.key === highlight && one.name !== NAMES.R0) ?? curves[0]).name;
   return h("section", {}, h("h2", {}, "Reliability"),
+    highlight && !domains.some((one) => one.key === highlight) ? h("p", { class: "note" },
+      `No request of known truth here was answered by the version of ${titles[highlight] ?? highlight} that serves.`) : null,
     calibrationPlot({ curves, highlight: first, y: claim === "right" ? "share that is entirely right" : "share that is its own" }),
     domains.length > MOST ? h("p", { class: "note" }, `The ${MOST} of ${domains.length} domains of which most requests are known; highlight another one to see it.`) : null,
     table(["", "ECE, and its band"], [...curves, ...domains.slice(MOST)].map((one) => [one.name, bandBadge(one.curve.figures)]), "Calibration errors"));

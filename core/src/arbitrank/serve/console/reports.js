@@ -108,9 +108,9 @@ export function recalibrated(state) {
 }
 
 /** The changes of a name, the last first. */
-export function historyTable(history, command) {
+export function historyTable(history, command, untouched = "the package's weights answer") {
   if (history.missing) return empty(history.missing);
-  if (!history.length) return empty("Nothing was ever changed: the package's weights answer.", command);
+  if (!history.length) return empty(`Nothing was ever changed: ${untouched}.`, command);
   const rows = [...history].reverse().map((each) => [
     String(each.number), when(each.time), each.by ?? "–",
     [each.verb, each.forced ? [" ", badge("forced", "bad")] : null],

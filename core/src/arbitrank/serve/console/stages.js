@@ -8,7 +8,11 @@ import { facts, historyTable, optional, shortVersion, table } from "./reports.js
 
 export const STAGES = { ".decisions": "Decision settings", ".shortlist": "Shortlister", ".hyprank": "HypRank" };
 
-const HOW = { ".decisions": "arbitrank tune", ".shortlist": "arbitrank shortlist train", ".hyprank": "arbitrank shortlist hyprank" };
+const UNTOUCHED = { // the command that makes a first version, and what happens without one
+  ".decisions": ["arbitrank tune", "the settings of the command line decide"],
+  ".shortlist": ["arbitrank shortlist train", "every domain is queried"],
+  ".hyprank": ["arbitrank shortlist hyprank", "lists stay in the order of the merge"],
+};
 const pathOf = (name) => `/v1/domains/${encodeURIComponent(name)}`;
 
 /** The stages that the store has any version of. */
@@ -33,10 +37,11 @@ export async function showStage(main, name, signal) {
   }
   main.append(
     facts([
-      ["answers with", h("span", {}, shortVersion(versions.serving?.version), ` (${versions.serving?.origin ?? "nothing"})`)],
+      ["answers with", versions.serving?.version ? h("span", {}, shortVersion(versions.serving.version), ` (${versions.serving.origin})`)
+        : `no version: ${UNTOUCHED[name][1]}`],
       ["problem", versions.serving?.problem ?? "none"],
       ["versions in the store", versions.versions.join(", ") || "none"],
     ]),
     h("section", {}, h("h3", {}, "Change what serves"), actions(name, versions, signal, { stage: true })),
-    h("section", {}, h("h3", {}, "History"), historyTable(history, HOW[name])));
+    h("section", {}, h("h3", {}, "History"), historyTable(history, ...UNTOUCHED[name])));
 }
