@@ -690,13 +690,27 @@ def test_other_calls_are_served_during_a_batch(world: World, site: Path) -> None
         assert (status, len(json.loads(body))) == (200, 500)
 
 
-def test_an_isolated_domain_that_hangs_is_late(world: World, site: Path, tmp_path: Path) -> None:
+def test_an_isolated_domain_that_hangs_is_late_and_holds_up_only_calls_behind_it(
+    world: World, site: Path, tmp_path: Path
+) -> None:
+    hangs = raw_call(json.dumps({"id": "hangs", "utterance": f"wait {tmp_path / 'never'}"}).encode())
     with Service(site, world.root, "--isolate", "all", "--deadline", "300") as service:
         assert service.rank(BRIGHT)[1]["ranked"][0]["domain"] == "lights"
-        status, answer = service.rank({"utterance": f"wait {tmp_path / 'never'}"})
-        assert status == 200
-        assert "late" in {one["status"] for one in answer["domains"].values()}
+        with service.connect() as leaves, service.connect() as connection:
+            connection.sendall(hangs + raw_call(json.dumps({**BRIGHT, "id": "next"}).encode()) + raw_call(b"{}"))
+            leaves.sendall(raw_call(json.dumps(BRIGHT).encode()))
+            leaves.close()
+            assert service.call("GET", "/healthz")[0] == 200
+            assert select.select([connection], [], [], 0)[0] == []  # which the event loop did not wait for
+            found = answers_on(connection, 3)
+        assert [status for status, _ in found] == [200, 200, 400]
+        first, second = (json.loads(body) for _, body in found[:2])
+        assert (first["id"], second["id"]) == ("hangs", "next")
+        assert "late" in {one["status"] for one in first["domains"].values()}
         until(lambda: service.rank(BRIGHT)[1]["domains"]["lights"]["status"] == "answered")
+        page = service.call("GET", "/metrics")[1]
+        assert f'arbitrank_pending{{worker="{service.worker}"}} 0.0' in page
+        assert 'arbitrank_calls_total{route="/v1/rank",status="400"} 1.0' in page
 
 
 def test_answers_and_feedback_are_logged(world: World, site: Path, tmp_path: Path) -> None:

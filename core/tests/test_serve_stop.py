@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from waiting import until
 
 from arbitrank.serve import ending, sockets
 from arbitrank.serve import server as server_module
+from arbitrank.serve.answerer import Answerer
 from arbitrank.serve.board import WorkerBoard
 from arbitrank.serve.server import worker_server
 from arbitrank.serve.settings import ServiceLimits, ServiceSettings, Tls
 from arbitrank.serve.worker_place import WorkerPlace, WorkerStart
+from arbitrank.values import Request
 
 GET = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -63,6 +66,7 @@ class Worker:
         self.lines.append({"event": event, "level": level, **fields})
 
     def hold(self) -> None:
+        """Hold the answers of tasks until `go` is set."""
         ranked, app = self.server.app._ranked, self.server.app
 
         async def held(scope: Any, body: bytes, receive: Any) -> bytes:
@@ -72,7 +76,24 @@ class Worker:
             return await ranked(scope, body, receive)
 
         app._ranked = held  # type: ignore[method-assign]
-        app._ranked_now = lambda scope, body: None  # type: ignore[method-assign]
+        app._ranked_now = lambda scope, body, answered: None  # type: ignore[method-assign]
+
+    def hold_thread(self) -> None:
+        """Have a thread answer, as with domains in worker processes, and hold it until `go` is set."""
+        state = self.server.app.state
+        state.pool, steps = ThreadPoolExecutor(1), state.answerer
+
+        def held() -> Answerer:
+            arbitrate, record = steps()
+
+            def waits(request: Request) -> Any:
+                self.begun.release()
+                assert self.go.wait(20)
+                return arbitrate(request)
+
+            return Answerer(waits, record)
+
+        state.answerer = held  # type: ignore[method-assign]
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -190,9 +211,9 @@ def test_a_connection_goes_on_where_its_last_answer_was_held_up(started, monkeyp
     assert worker.end()["answered"] == 2
 
 
-@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize(("encrypted", "thread"), [(False, False), (True, False), (False, True)])
 def test_pipelined_calls_are_answered_and_the_last_answer_ends_the_connection(
-    started, encrypted: bool, tmp_path: Path
+    started, encrypted: bool, thread: bool, tmp_path: Path
 ) -> None:
     tls, trust = certificates.made(tmp_path, "one") if encrypted else (Tls(), None)
     worker = started(tls=tls)
@@ -201,7 +222,7 @@ def test_pipelined_calls_are_answered_and_the_last_answer_ends_the_connection(
         connection = trust.wrap_socket(connection, server_hostname="localhost")
     connection.sendall(GET)
     answered(connection)
-    worker.hold()
+    (worker.hold_thread if thread else worker.hold)()
     connection.sendall(rank() + rank("/none") + GET)
     assert worker.begun.acquire(timeout=20)
     worker.stop()

@@ -1,4 +1,4 @@
-"""Answers of a connection: to a rank call in the event loop, by one write; to any other call by a task.
+"""Answers of a connection: to a rank call from the event loop, by one write; to any other call by a task.
 
 A task, its coroutines and the messages between them take about as long as all other parts of HTTP together.
 """
@@ -6,6 +6,7 @@ A task, its coroutines and the messages between them take about as long as all o
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -22,10 +23,14 @@ class RankReply(NamedTuple):
     last: bool
 
 
-AtOnce: TypeAlias = Callable[[Any, bytes], RankReply | None]
-"""Replies to a rank call by its scope and body; None where the call has to wait for something, as a list of requests.
+class Later(NamedTuple):
+    """Sign that the reply to a call comes later, by the function that was given for it."""
 
-It never raises.
+
+AtOnce: TypeAlias = Callable[[Any, bytes, Callable[[RankReply], None]], RankReply | Later | None]
+"""Replies to a rank call by its scope and body, or later, by a function that is called once, in the event loop.
+
+None where a task has to reply, as to a list of requests. It never raises.
 """
 
 
@@ -47,9 +52,15 @@ class AnsweringProtocol(EndingProtocol):
 
     def _answer(self, cycle: RequestResponseCycle, app: Any) -> None:
         waits = cycle.disconnected or self.flow.write_paused  # for a client that reads nothing, where that is open
-        reply = None if waits else self.at_once(cycle.scope, bytes(cycle.body))
+        reply = None if waits else self.at_once(cycle.scope, bytes(cycle.body), partial(self._reply, cycle))
         if reply is None:
             super()._start_asgi_task(cycle, app)
+        elif isinstance(reply, RankReply):
+            self._reply(cycle, reply)
+
+    def _reply(self, cycle: RequestResponseCycle, reply: RankReply) -> None:
+        """Send the reply to a call, unless its client has gone."""
+        if cycle.disconnected:
             return
         parts = [STATUS_LINE[reply.status]]
         for name, value in (*self.server_state.default_headers, *reply.headers):

@@ -1,13 +1,14 @@
 """ASGI application: `POST /v1/rank` directly, all other operations through Starlette.
 
 A request is answered in the event loop, without a thread or a task: domains in this process are trusted and quick.
-Where some run in worker processes, a task waits for one thread that waits for them. Lists have a thread of their own.
+Where some run in worker processes, one thread waits for them. Lists have a task each, and a thread of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from arbitrank.errors import ArbitrankError
 from arbitrank.guard import Fault, guarded, guarded_async
 from arbitrank.serve.admission import Admission
-from arbitrank.serve.answering import RankReply
+from arbitrank.serve.answering import Later, RankReply
 from arbitrank.serve.call_ids import CURRENT, CallIds
 from arbitrank.serve.decoding import is_batch, payload_format, read_request
 from arbitrank.serve.lists import Arbitrated, Lists, Record
@@ -75,17 +76,24 @@ class App:
 
     # ------------------------------------------------------------------------------------------------------------ rank
 
-    def at_once(self, scope: Scope, body: bytes) -> RankReply | None:
-        """The reply to a call with one request; None where a task has to reply, as to a list. Never raises."""
-        if self.state.tracing is not None or self.state.pool is not None:
+    def at_once(self, scope: Scope, body: bytes, later: Callable[[RankReply], None]) -> RankReply | Later | None:
+        """The reply to a call with one request, `later` where a thread answers it; None where a task has to reply, as
+        to a list. Never raises."""
+        if self.state.tracing is not None:
             return None
         began, ids = perf_counter(), scope["state"]["ids"]
         CURRENT.set(ids)
-        found = guarded(self._ranked_now, scope, body)
-        if found is None:
-            return None
-        self.state.load.end(scope["state"]["admitted"].client)
-        return self._reply(scope, ids, self._defect(found) if isinstance(found, Fault) else found, began)
+
+        def reply(found: bytes | HTTPException | Fault) -> RankReply:
+            self.state.load.end(scope["state"]["admitted"].client)
+            return self._reply(scope, ids, self._defect(found) if isinstance(found, Fault) else found, began)
+
+        def answered(arbitrated: Arbitrated, record: Record) -> None:
+            CURRENT.set(ids)
+            later(reply(guarded(self._settled, arbitrated, record)))
+
+        found = guarded(self._ranked_now, scope, body, answered)
+        return found if found is None or isinstance(found, Later) else reply(found)
 
     async def _rank(self, scope: Scope, receive: Receive, send: Send, ids: CallIds) -> None:
         began = perf_counter()
@@ -117,15 +125,31 @@ class App:
             state.events.write("call", path="/v1/rank", status=status, ms=round(1e3 * seconds, 3), bytes=len(body))
         return RankReply(status, headers, body, state.load.draining and scope["state"]["connection"].is_last())
 
-    def _ranked_now(self, scope: Scope, body: bytes) -> bytes | HTTPException | None:
-        """The encoded answer to one request, or its error; None for a list."""
+    def _ranked_now(
+        self, scope: Scope, body: bytes, answered: Callable[[Arbitrated, Record], None]
+    ) -> bytes | HTTPException | Later | None:
+        """The encoded answer to one request, or its error; None for a list.
+
+        Where a thread answers it, the event loop calls `answered` after that.
+        """
         try:
             body, payloads = self._checked(scope, body)
             if is_batch(body, payloads):
                 return None
-            request = self._read(body, payloads)
+            request, pool = self._read(body, payloads), self.state.pool
             arbitrate, record = self.state.answerer()
-            return self._finished(guarded(arbitrate, request), record)
+        except HTTPException as error:
+            return error
+        if pool is None:
+            return self._settled(guarded(arbitrate, request), record)
+        loop = asyncio.get_running_loop()
+        pool.submit(lambda: loop.call_soon_threadsafe(answered, guarded(arbitrate, request), record))
+        return Later()
+
+    def _settled(self, arbitrated: Arbitrated, record: Record) -> bytes | HTTPException:
+        """The encoded answer, once it is recorded, or the error where a defect prevents it."""
+        try:
+            return self._finished(arbitrated, record)
         except HTTPException as error:
             return error
 
