@@ -31,7 +31,9 @@ ADDED = frozenset(
     | {"shift", "recalibration", "recalibrate", "/v1/health/domains", "overrode"}
     | {"overlapping", "/v1/domains/{domain}/skills"}
     | {"selection", "session", "value", "with_selection"}
-    | {"risk", "accept_by", "bound", "suites", "segments"}
+    | {"risk", "accept_by", "bound", "suites", "segments", "box"}
+    | {"/", "/console/{file}", "/v1/log", "/v1/reliability", "/v1/service", "/v1/status", "/v1/try"}
+    | {f"/v1/domains/{{domain}}/{name}" for name in ("card", "impact", "incidents", "shrink")}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.
 
@@ -52,6 +54,7 @@ overlapping: skills that the pseudo-label rule finds alike, in the figures of a 
 its shadow. 429: of calls beyond a token's rate. release, environment: of domains. selection: of a logged answer,
 how it was drawn. session: of feedback. value: in `impact`, by users' reactions. risk, accept_by, bound: of answers and
 settings, the bound on wrong answers and its thresholds. suites: the results of cases. segments: on a card, in `impact`.
+box: of domains, its measures. /, /console/{file} and the paths below /v1: the console, and what it calls.
 """
 
 CHANGED = frozenset({"why"})
@@ -62,15 +65,15 @@ to the log-odds of the probability.
 """
 
 STATUSES = {
-    "GET /metrics with": 403, "ask 5": 2, "rank range": 200, "rank no intent": 200, "ask no keys": 2, "train": 0,
-    "impact no candidate": 0, "publish signed": 2,
+    "GET /": 200, "GET /metrics with": 403, "ask 5": 2, "rank range": 200, "rank no intent": 200, "ask no keys": 2,
+    "train": 0, "impact no candidate": 0, "publish signed": 2,
 }  # fmt: skip
 """Calls that end otherwise since 0.2, and their statuses now; nothing else of them is compared.
 
 `ask ""` has nothing to read and is refused; over HTTP, a domain's hypothesis with a score out of range or without an
 intent costs that domain its place, not the request. The page of metrics needs a scope that the recorded token has not.
 A folder of keys that is not there is refused. `train` takes weights that are worse than R0 by chance alone. `impact`
-without a candidate judges what serves. With keys, nothing is published into an unsigned history.
+without a candidate judges what serves. At / is the console. With keys, nothing is published into an unsigned history.
 """
 
 UNANSWERED = frozenset({"no domain", "brought"})
