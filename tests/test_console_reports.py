@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 from typing import Any
@@ -87,7 +88,8 @@ def log_of(store: Store, folder: Path) -> Path:
                          "domains": reports, "ms": {}}  # fmt: skip
         one["claims"] = {h["domain"]: [h["domain_confidence"]] * 2 for h in ranked}
         one["time"] = time() - 3 * DAY * (1 - i / len(lines))
-    written(folder / "20260101T000000.000000Z-1-000001.jsonl", lines)
+    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ-1-000001.jsonl")
+    written(folder / name, lines)
     return folder
 
 

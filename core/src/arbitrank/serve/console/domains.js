@@ -34,7 +34,7 @@ function list(rows, status, watch, reliability) {
       [stateBadge(row), row.state?.canary ? [" ", badge(`canary ${percent(row.state.canary)}`, "warn")] : null],
       h("span", {}, shortVersion(row.version), h("br"), h("span", { class: "note" }, `${row.package} ${row.package_version}`)),
       bandBadge(curve?.right?.figures ?? curve?.mine?.figures),
-      total ? `${percent(counts.wins / total)} (${counts.wins})` : "–",
+      total && row.status === "loaded" ? `${percent(counts.wins / total)} (${counts.wins})` : "–",
       failures(counts), latency(counts.seconds),
       watched ? badge(watched.status, watched.status === "quiet" ? "good" : "bad") : "–",
     ];
@@ -60,7 +60,7 @@ function summed(arms = {}) {
 
 function failures({ failures: kinds }) {
   const words = Object.entries(kinds).map(([kind, n]) => `${kind}: ${n}`);
-  return words.length ? badge(words.join(", "), "warn") : "none";
+  return words.length ? h("span", { class: "warn-text" }, words.join(", ")) : "none";
 }
 
 const latency = (seconds) => (seconds ? `${milliseconds(seconds.p50)} / ${milliseconds(seconds.p99)}` : "–");
@@ -90,7 +90,7 @@ async function one(main, name, { rows, status, watch, reliability, signal }) {
 }
 
 function problems(row) {
-  const texts = [row.problem, row.breaker && `circuit: ${row.breaker}`].filter(Boolean);
+  const texts = [row.problem, row.breaker].filter(Boolean);
   return [
     ...texts.map((text) => h("p", { class: "failed" }, text)),
     ...(row.notes ?? []).map((text) => h("p", { class: "note" }, text)),
@@ -111,17 +111,17 @@ function now(row, status, watched, versions) {
       `${percent(watched.wins.now / Math.max(1, watched.wins.of_now))} now, ${percent(watched.wins.before / watched.wins.of_before)} the week before`] : null,
     ["failures", failures(counts)],
     ["time, p50 / p99", latency(counts.seconds)],
-    ["circuit", row.breaker ? badge(row.breaker, "bad") : "closed"],
+    ["circuit", row.breaker ? [badge("not closed", "bad"), ` ${row.breaker}`] : "closed"],
     ["process", group ? worker(group) : "in the service's own workers"],
     watched?.segments?.worst ? ["worst segment", worstSegment(watched.segments)] : null,
     watched ? ["watch", h("span", {}, badge(watched.status, watched.status === "quiet" ? "good" : "bad"),
-      watched.notes.map((text) => h("span", { class: "note" }, ` ${text}`)))] : null,
+      h("span", { class: "note" }, ` ${watched.notes.join("; ")}`))] : null,
   ]);
 }
 
 function worker([name, group]) {
   return h("span", {}, `group ${name}, process ${group.pids.join(", ") || "none"}, replaced ${count(group.restarts, "time")} `,
-    group.problem ? badge(group.problem, "bad") : badge(group.ready ? "stands by" : "starting", group.ready ? "good" : "warn"));
+    group.problem ? h("span", { class: "bad-text" }, group.problem) : badge(group.ready ? "stands by" : "starting", group.ready ? "good" : "warn"));
 }
 
 function calibration(name, reliability, cards) {
@@ -133,13 +133,13 @@ function calibration(name, reliability, cards) {
   return h("div", {},
     calibrationPlot({ curves: curves.map(([label, curve]) => ({ name: label, curve })), highlight: curves[0][0] }),
     card?.n ? h("p", { class: "note" }, "Its card, on held-out training data: ", bandBadge(card)) : null,
-    h("p", {}, h("a", { href: `#/calibration?highlight=${encodeURIComponent(name)}` }, "beside the other domains, by context and over time")));
+    h("p", {}, h("a", { href: `#/calibration?highlight=${encodeURIComponent(name)}` }, "beside the other domains, by segment and over time")));
 }
 
 function cardTable(cards) {
   if (cards.missing) return empty(cards.missing);
   const rows = Object.entries(cards.cards).map(([alias, each]) => [
-    alias, shortVersion(each.version || "none"), each.problem ? badge(each.problem, "bad") : bandBadge(each.card),
+    alias, shortVersion(each.version || "none"), each.problem ? h("span", { class: "bad-text" }, each.problem) : bandBadge(each.card),
     each.card?.n ? each.card.brier.toFixed(4) : "–", each.model || "–", each.rows ? String(each.rows) : "–",
     each.time ? when(each.time) : "–", `${each.origin}${each.package ? `, ${each.package} ${each.package_version}` : ""}`,
   ]);

@@ -79,7 +79,7 @@ function domainTable(domains, status) {
     const seconds = arms[0]?.seconds;
     return [
       h("a", { href: `#/domains?name=${encodeURIComponent(row.name)}` }, row.title ?? row.name), stateBadge(row),
-      row.breaker ?? row.problem ?? "", total ? percent(wins / total) : "–", failed.join(", ") || "none",
+      row.breaker ?? row.problem ?? "", total && row.status === "loaded" ? percent(wins / total) : "–", failed.join(", ") || "none",
       seconds ? milliseconds(seconds.p99) : "–",
     ];
   });
