@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arbitrank.impact.outcome_recalibration import _with_accepted
 from arbitrank.outcomes.noise import CAP, capped, claimed, fit_noise, posterior
 from arbitrank.outcomes.reactions import ReactionRows, Reactions, client_of
 from arbitrank.outcomes.recalibrating import LEAST, _bounded, recalibrate
@@ -170,6 +171,13 @@ def test_lines_without_reaction_or_reading_are_left_out() -> None:
     assert fit_noise(rows_of()).maps == {}
 
 
+def test_only_the_reading_that_was_acted_on_and_accepted_stands_for_a_truth() -> None:
+    accepted = _with_accepted(line(outcome="accepted"))
+    assert accepted is not None
+    assert accepted.truth == Truth("apples", "Eat")
+    assert all(one.truth is not None or _with_accepted(one) is None for one in lines_without_use())
+
+
 def test_reactions_to_another_version_are_left_out_and_old_ones_count_less() -> None:
     assert len(rows_of(line(outcome="rejected"), versions={"apples": "v2"})) == 0
     found = rows_of(line(outcome="rejected"), line(outcome="rejected", time=8 * 86_400.0), versions={"pears": "v2"})
@@ -183,4 +191,4 @@ def test_reactions_of_a_time_to_come_weigh_nothing_and_do_not_age_the_others() -
 def test_a_client_is_an_account_else_a_session() -> None:
     assert client_of(line(account={"id": "a"}, session="s")) == "account a"
     assert client_of(line(session={"id": 7, "turn": 3})) == "session 7"
-    assert client_of(line()) is None
+    assert client_of(line(account={}, session="")) is None

@@ -280,6 +280,21 @@ def test_the_commands_tell_of_cases_and_conflicts(
     assert (one["name"], one["passes"]) == ("more", False)
 
 
+def test_without_cases_there_is_nothing_to_fail_and_options_that_do_nothing_are_refused(
+    tmp_path: Path, arbitrank: Any, where: dict[str, str]
+) -> None:
+    done = arbitrank("suite", **where)
+    assert (done.returncode, "--must-win FILE" in done.stdout) == (0, True)
+    assert json.loads(arbitrank("suite", "lights", "--json", **where).stdout) == {"cases": [], "conflicts": []}
+    for given, seen in (
+        (("--words", "drop"), "--words: no --must-win"),
+        (("--remove", "more", "--out", str(tmp_path / "out")), "--out beside a change"),
+        (("--remove", "more"), "no case 'more' in its suites (known: none); run: arbitrank suite lights"),
+    ):
+        done = arbitrank("suite", "lights", *given, **where)
+        assert (done.returncode, seen in done.stderr) == (2, True), done.stderr
+
+
 def test_the_neighbours_cases_count_too(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
     other = {
         **LINE,

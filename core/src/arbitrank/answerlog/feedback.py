@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from arbitrank.truths import Labelling, any_of
 from arbitrank.values import Truth
 from arbitrank.wire.json_lines import BadLine
-from arbitrank.wire.requests import Outcome, SkillName
+from arbitrank.wire.requests import Outcome, SkillName, identity
 
 CLOCKS = 60.0
 """Seconds by which clocks of two machines may differ."""
@@ -148,7 +148,11 @@ class FeedbackById:
         if found.time is not None and head.time is not None and found.time < head.time - CLOCKS:
             self.unused.early += first
             return None
-        if found.session is not None and isinstance(head.session, Raw) and found.session != _session(head.session):
+        if (
+            found.session is not None
+            and isinstance(head.session, Raw)
+            and found.session != identity(msgspec.json.decode(head.session))
+        ):
             self.unused.other_session += first
             return None
         return found
@@ -163,9 +167,3 @@ def read_feedback(where: str, line: bytes) -> Feedback | BadLine:
         return _decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return BadLine(where, f"feedback that cannot be read: {error}")
-
-
-def _session(raw: Raw) -> Any:
-    """A request's session by its id, where it is an object."""
-    session = msgspec.json.decode(raw)
-    return session.get("id", session) if isinstance(session, dict) else session

@@ -27,7 +27,3 @@ class Origin(NamedTuple):
     arms: Arms = NO_ARMS
     claims: Claims | None = None
     selection: Drawn | None = None
-
-
-NOWHERE = Origin()
-"""The origin of a line that is no answer."""

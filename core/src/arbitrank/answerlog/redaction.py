@@ -15,7 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from arbitrank.answerlog.feedback import Feedback
@@ -24,7 +23,7 @@ from arbitrank.errors import InputError, os_errors
 from arbitrank.normal_text import comparable
 from arbitrank.regular_files import read_regular
 from arbitrank.values import Answer, Context, DomainReport, Hypothesis, Ranked, Slot, Truth
-from arbitrank.wire.requests import Logged
+from arbitrank.wire.requests import Logged, identity
 
 Words = Literal["keep", "hash", "drop"]
 
@@ -92,10 +91,8 @@ class Redactor:
         return tuple(Slot(slot.name, self._word(slot.value), slot.confidence) for slot in slots)
 
     def _session(self, session: Any) -> str | None:
-        if not self._hashes or session is None:
-            return None
-        key = session.get("id", session) if isinstance(session, dict) else session
-        return self._word(key if isinstance(key, str) else msgspec.json.encode(key, order="sorted").decode())
+        key = identity(session) if self._hashes else None
+        return None if key is None else self._word(key)
 
     def _allowed(self, context: Context) -> Context:
         return {

@@ -17,7 +17,15 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.cli import decision_options, options
 from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.outcomes.incidents import incident_of, with_case, without_case
-from arbitrank.outcomes.suite_cases import Case, CaseNotes, cases_of, conflicts, encoded, stored_cases
+from arbitrank.outcomes.suite_cases import (
+    Case,
+    CaseNotes,
+    cases_of,
+    conflict_text,
+    conflicts,
+    encoded,
+    stored_cases,
+)
 from arbitrank.outcomes.suite_runs import SuiteRun
 from arbitrank.registry import discover, loaded
 from arbitrank.regular_files import read_regular
@@ -77,6 +85,10 @@ def suite(
     files: dict[SuiteKind, Path] = {kind: path for kind in KINDS if (path := given[kind]) is not None}
     if domain is None and (files or remove or out):
         raise InputError("no DOMAIN; expected one, as in: arbitrank suite podcasts --out DIR")
+    if out is not None and (files or remove):
+        raise InputError("--out beside a change of the files; expected one of them, first the change")
+    redacted = None if words == "keep" else words
+    options.needs("--must-win, --must-not-win or --incidents", files, words=redacted, words_key=words_key)
     if domain is not None and (files or remove):
         _change(store, domain, files, remove, words, words_key)
         return
@@ -92,7 +104,7 @@ def _run(store: Store, domain: str | None, decisions: DecisionSettings, *, as_js
 
     cases = stored_cases(store)
     names = {case.domain for case in cases}
-    if not cases or (domain is not None and domain not in names):
+    if not as_json and (not cases or (domain is not None and domain not in names)):
         whose = f" of {domain}" if domain else ""
         click.echo(f"no case{whose} in {store}; run: arbitrank suite {domain or 'DOMAIN'} --must-win FILE")
         return
@@ -148,7 +160,7 @@ def _change(
 def _note_conflicts(store: Store, domain: str) -> None:
     for one, other in conflicts(stored_cases(store)):
         if domain in (one.domain, other.domain):
-            options.note(f"{one.name} and {other.name} demand contrary answers to the same request; neither blocks")
+            options.note(conflict_text(one, other))
 
 
 def _write(contents: Contents, folder: Path) -> None:

@@ -76,7 +76,7 @@ def outcome_reasons(
     with tempfile.TemporaryDirectory(prefix="arbitrank-") as folder:
         both, labelled = Path(folder) / "accepted.jsonl", Path(folder) / "labelled.jsonl"
         if not _write(both, map(_with_accepted, lines())):
-            raise DataError("no answer of this log was accepted, and none has a truth; nothing to judge by")
+            raise DataError("no answer of this log was accepted, and none has a truth; report some: POST /v1/feedback")
         impact, _ = measure(mapped, both, jobs=jobs, called="the log")
         # Requests whose truth is known only because the answer of now was accepted say nothing of its calibration.
         reasons = [
@@ -99,8 +99,8 @@ def _with_accepted(line: Logged) -> Logged | None:
     if line.truth is not None:
         return line
     reading = line.answer.chosen if line.answer is not None else None
-    if line.outcome != "accepted" or reading is None:
-        return None
+    if line.outcome != "accepted" or line.called is not None or reading is None:
+        return None  # what was called is not what was acted on
     return replace(line, truth=Truth(reading.domain, reading.intent, reading.slots))
 
 

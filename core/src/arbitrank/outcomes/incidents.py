@@ -42,7 +42,7 @@ def without_case(domain: str, before: Contents, name: str, *, missing: bool = Fa
     cases = cases_of(domain, before)
     if not missing and all(case.notes.name != name for case in cases):
         known = ", ".join(case.notes.name or "" for case in cases) or "none"
-        raise InputError(f"{domain}: no case {name!r} in its suites (known: {known})")
+        raise InputError(f"{domain}: no case {name!r} in its suites (known: {known}); run: arbitrank suite {domain}")
     return {
         kind: b"".join(encoded(case) for case in cases if case.kind == kind and case.notes.name != name)
         for kind in KINDS

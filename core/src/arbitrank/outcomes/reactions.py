@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from time import time as clock
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,7 @@ from arbitrank.arbitration.recalibration import Recalibration, as_reported
 from arbitrank.probability import Floats, log_odds
 from arbitrank.semer import entirely_right
 from arbitrank.values import Answer, Ranked
-from arbitrank.wire.requests import Logged
+from arbitrank.wire.requests import Logged, identity
 
 DAY = 86_400.0
 _READINGS = 6  # of a domain that are kept of an answer
@@ -158,8 +157,7 @@ class ReactionRows:
 def client_of(line: Logged) -> str | None:
     """The account that a request came from, else its session; None where it names neither."""
     for kind, given in (("account", line.account), ("session", line.session)):
-        if value := given.get("id", given) if isinstance(given, dict) else given:
-            text = value if isinstance(value, str) else msgspec.json.encode(value, order="deterministic").decode()
+        if (text := identity(given)) is not None:
             return f"{kind} {text}"
     return None
 

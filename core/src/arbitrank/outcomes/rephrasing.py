@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from arbitrank.normal_text import comparable
 from arbitrank.values import Ranked
-from arbitrank.wire.requests import Logged
+from arbitrank.wire.requests import Logged, identity
 
 WINDOW = 60.0
 """Seconds within which the next words are a rephrasing."""
@@ -40,8 +40,8 @@ class Rephrasings:
 
     def add(self, place: int, line: Logged) -> None:
         """Add a line; one without words, session, time or answer is no part of any."""
-        session = line.session.get("id", None) if isinstance(line.session, dict) else line.session
-        if line.utterance is None or line.time is None or line.answer is None or not isinstance(session, str):
+        session = identity(line.session)
+        if line.utterance is None or line.time is None or line.answer is None or session is None:
             return
         turn = _Turn(
             line.time,

@@ -202,6 +202,11 @@ def conflicts(cases: Iterable[Case]) -> list[tuple[Case, Case]]:
     return [pair for group in same.values() for pair in _conflicting(group)]
 
 
+def conflict_text(one: Case, other: Case) -> str:
+    """The conflict of two cases in words."""
+    return f"{one.name} and {other.name} demand contrary answers to the same request; neither refuses a promotion"
+
+
 def _conflicting(group: Sequence[Case]) -> Iterator[tuple[Case, Case]]:
     for i, one in enumerate(group):
         yield from ((one, other) for other in group[i + 1 :] if one.conflicts(other))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from arbitrank.outcomes.suite_cases import Case, answer_text, conflicts
+from arbitrank.outcomes.suite_cases import Case, answer_text, conflict_text, conflicts
 from arbitrank.values import Answer, Request
 
 Answering = Callable[[Request], Answer]
@@ -66,7 +66,7 @@ def run_suites(cases: Sequence[Case], now: Answering, before: Answering | None =
     pairs = conflicts(cases)
     against = {id(one): other for one, other in pairs} | {id(other): one for one, other in pairs}
     results = [_result(case, now, before, against.get(id(case))) for case in cases]
-    return SuiteRun(tuple(results), tuple(_remarks(pairs)))
+    return SuiteRun(tuple(results), tuple(conflict_text(one, other) for one, other in pairs))
 
 
 def _result(case: Case, now: Answering, before: Answering | None, other: Case | None) -> CaseResult:
@@ -76,10 +76,3 @@ def _result(case: Case, now: Answering, before: Answering | None, other: Case | 
         None if before is None else case.passes(before(case.request)), notes.date, notes.reason, notes.owner,
         None if other is None else other.name,
     )  # fmt: skip
-
-
-def _remarks(pairs: Iterable[tuple[Case, Case]]) -> list[str]:
-    return [
-        f"{one.name} and {other.name} demand contrary answers to the same request; neither refuses a promotion"
-        for one, other in pairs
-    ]

@@ -12,6 +12,7 @@ from arbitrank.answerlog.tail import LINES, TailLine
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.errors import InputError
 from arbitrank.serve.messages import LogPage, LogRow
+from arbitrank.wire.requests import identity
 
 LOG_QUERY: Mapping[str, Mapping[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": LINES, "default": 100, "description": "Rows at most."},
@@ -60,7 +61,7 @@ class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             and (self.action is None or row.action == self.action)
             and (self.below is None or (row.probability is not None and row.probability < self.below))
             and (self.domain is None or self.domain == row.domain or self.domain in row.failed)
-            and (self.session is None or self.session == session_text(row.session))
+            and (self.session is None or self.session == identity(row.session))
             and (not self.failed or bool(row.failed))
             and (
                 self.words is None or row.id == self.words or self.words.casefold() in (row.utterance or "").casefold()
@@ -111,10 +112,3 @@ def log_row(one: TailLine) -> LogRow:
         outcome=line.outcome,
         truth=line.truth,
     )
-
-
-def session_text(session: Any) -> str | None:
-    """A session as a text: its id, where it is an object that has one."""
-    if isinstance(session, dict):
-        session = session.get("id", session)
-    return session if session is None or isinstance(session, str) else msgspec.json.encode(session).decode()

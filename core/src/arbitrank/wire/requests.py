@@ -34,6 +34,7 @@ __all__ = [
     "decode_example",
     "decode_logged",
     "decode_request",
+    "identity",
     "lines_in",
     "place",
     "read_examples",
@@ -103,6 +104,17 @@ _decode_known: Callable[[bytes | str], Any] = msgspec.json.Decoder(_Known).decod
 _decode_request = msgspec.json.Decoder(Request).decode
 _decode_logged = msgspec.json.Decoder(Logged).decode
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+def identity(given: Any) -> str | None:
+    """The text that a session or an account is told from others by; None without one.
+
+    Of an object that is its `id`, where it has one, as the rest of it may change from turn to turn.
+    """
+    value = given.get("id", given) if isinstance(given, dict) else given
+    if value in (None, "", {}):
+        return None
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
 
 
 def decode_request(raw: bytes | str, notice: Notice = unnoticed, *, strict: bool = False) -> Request:

@@ -12,7 +12,7 @@ export class ApiError extends Error {
 
   /** True where a token, or another one, may help. */
   get needsToken() {
-    return this.status === 401 || (this.status === 403 && /\btoken lacks\b/.test(this.message));
+    return this.status === 401 || (this.status === 403 && hasToken());
   }
 }
 
