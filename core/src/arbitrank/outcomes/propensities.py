@@ -7,6 +7,7 @@ candidate's answer, and one less the share that of the stable version's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from math import isclose, prod
 
 from msgspec import UNSET, UnsetType
@@ -34,6 +35,8 @@ def selection_of(
     """
     settings = None if answer.settings is UNSET else answer.settings
     by_policy = True if overridden else UNSET
+    if not canary and exploration is None:  # as nearly every answer
+        return _certain(eligible(answer), settings, policy, by_policy)
     drawn = {name: one for name, one in canary.items() if one.share > 0.0} if canary else {}
     if drawn and draw_key(request) is None:
         drawn = {}
@@ -43,6 +46,14 @@ def selection_of(
     places = tuple(sorted((exploration.head, *exploration.others)))
     probability *= exploration.probability
     return ServedSelection(places, probability, drawn, settings, policy, by_policy, exploration)
+
+
+@lru_cache(1_024)
+def _certain(
+    places: tuple[int, ...], settings: str | None, policy: str | UnsetType, by_policy: bool | UnsetType
+) -> ServedSelection:
+    """The selection of an answer that nothing was drawn for."""
+    return ServedSelection(places, 1.0, {}, settings, policy, by_policy)
 
 
 def eligible(answer: Answer) -> tuple[int, ...]:

@@ -112,6 +112,8 @@ class WorkerState:
             self.shadow = self._stack.enter_context(AnswerLog(settings.shadow, settings.log_settings))
         self._discover()
         domains = loaded(self.found)
+        if unknown := sorted(settings.exploration.budgets.keys() - domains.keys()):
+            self.events.write("exploration", "error", reason=f"not installed, so never explored: {', '.join(unknown)}")
         live = Live(
             domains,
             self.store,
