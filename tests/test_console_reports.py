@@ -11,12 +11,16 @@ from time import time
 from typing import Any
 
 import fakes
+import numpy as np
 import pytest
 from browser import THEMES, WIDTHS, Page, Pages, chromium, pages
 from distributions import install, serving
 from services import Service
 from waiting import until
 
+from arbitrank.evaluate.plot_data import calibration_data
+from arbitrank.evaluate.reliability import reliability_curve
+from arbitrank.pages import _environment
 from arbitrank.serve.auth import make_token
 from arbitrank.store.store import Store, open_store
 
@@ -267,3 +271,32 @@ def test_decision_settings_have_a_page_with_their_history(pages: Pages, console:
     assert "Nothing was ever changed" in page.locator("main").inner_text()
     assert page.get_by_role("button", name="Shrink", exact=True).is_disabled()
     page.fits()
+
+
+def test_the_plots_of_a_reports_page_highlight_and_hide_and_no_name_ends_its_script(pages: Pages) -> None:
+    names = ["music", f"</script>{HOSTILE}", "إضاءة", "x" * 80]
+    curves = {name: reliability_curve(np.array([0.2, 0.8] * 20), np.array([0.0, 1.0] * 20)) for name in names}
+    text = "{% extends 'plotted.html' %}{% from 'plot.html' import plot %}{% block title %}{{ title }}{% endblock %}"
+    text += "{% block content %}{{ plot('calibration', curves) }}{{ plot('flow', flow) }}{% endblock %}"
+    pair = {
+        "before": names[1],
+        "after": None,
+        "n": 3,
+        "right_to_wrong": 2,
+        "wrong_to_right": 0,
+        "other": 1,
+        "no_truth": 0,
+    }
+    template = _environment().from_string(text)
+    made = template.render(title="A report", curves=calibration_data(curves, "music"), flow={"flips": [pair]})
+    page = pages(width=360)
+    page.page.set_content(made)
+    legend = plot(page).locator(".legend li")
+    assert [names[1] in one for one in legend.all_inner_texts()] == [False, True, False, False]
+    legend.nth(3).locator("button").press("Enter")
+    assert plot(page).locator("button[aria-pressed=true]").inner_text().startswith("x" * 80)
+    assert plot(page).locator(".line.faint").count() == 3
+    assert page.locator("path.flow").count() == 2
+    assert page.locator("img, b").count() == 0
+    page.fits()
+    page.accessible()
