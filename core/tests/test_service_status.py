@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from arbitrank.isolation.groups import GroupStatus
 from arbitrank.serve.counters import Counters
-from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, write_gauges
+from arbitrank.serve.gauges import SUPERVISOR, WorkerGauges, read_gauges, write_gauges
 from arbitrank.serve.metric_table import DOMAIN_BOUNDS
 from arbitrank.serve.service_status import service_status
 from arbitrank.serve.watch_process import RELIABILITY
@@ -58,3 +59,12 @@ def test_a_quantile_beyond_the_last_bucket_is_not_known(tmp_path: Path) -> None:
     seconds = service_status(tmp_path, {}).domains["lights"]["canary"].seconds
     assert seconds is not None
     assert (seconds.n, seconds.p50, seconds.p99) == (3, None, None)
+
+
+def test_threads_that_write_the_gauges_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    gauges = WorkerGauges("0", os.getpid(), 5.0, {"ready": [((), 1.0)]})
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write_gauges, gauges, tmp_path, 0) for _ in range(400)]:
+            done.result()
+    assert read_gauges(tmp_path) == [gauges]
+    assert [one.name for one in tmp_path.iterdir()] == ["0.gauges"]

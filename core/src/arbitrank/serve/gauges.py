@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
 from time import time
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def _followed(live: LiveStatus) -> dict[str, list[Sample]]:
 def write_gauges(gauges: WorkerGauges, folder: Path, number: int | str) -> None:
     """Write the gauges of a process, at once and whole. Raises `OSError`."""
     path = folder / f"{number}.{_SUFFIX}"
-    made = path.with_suffix(f".{os.getpid()}.new")
+    made = path.with_suffix(f".{os.getpid()}-{get_ident()}.new")  # two threads may write at once
     made.write_bytes(msgspec.json.encode(gauges))
     made.replace(path)
 
