@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 _SWEEPS = 10  # such checks after an exchange of versions or code, at the first and last of which garbage is collected
-_COLLECT = 50_000  # objects more than before, at which they are collected: more than calls that wait to be logged have
+_COLLECT = 50_000  # objects more than before, at which they are collected
 
 
 class WorkerState:
