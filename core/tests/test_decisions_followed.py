@@ -179,6 +179,20 @@ def test_the_gate_refuses_a_bound_that_the_audit_set_contradicts(
     assert reason.text.startswith("more than 1 % of the answers that it accepts are wrong: ")
 
 
+def test_the_gate_refuses_a_domain_with_which_the_bound_in_force_does_not_hold(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    store.set_audit_set(file(tmp_path / "audit.jsonl", rows(600)))
+    save_decisions(DecisionSettings(bound=RiskBound(0.2, 0.95)), tmp_path / "bound")
+    store.publish(tmp_path / "bound", promote=True)
+    for strength, refused in ((2.9, False), (-1.0, True)):
+        fakes.artifact(tmp_path / str(strength), "lights", fakes.CARD, strength=strength)
+        store.publish(tmp_path / str(strength))
+        reasons = {one.what: one.text for one in consider(store, domains, "lights").reasons}
+        assert ("risk" in reasons) == refused
+    assert "with it more than 20 % of the accepted answers are wrong" in reasons["risk"]
+
+
 @pytest.mark.parametrize(
     ("lines", "status", "reason"),
     [

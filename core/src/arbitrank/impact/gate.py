@@ -78,7 +78,8 @@ def judge(
     - whose ECE exceeds `max_ece` and that band, or whose temperature exceeds `max_temperature` by its lower end: an ECE
       over mostly easy requests hides the calibration of the difficult ones;
     - that is surely worse calibrated in a segment of the requests, as those of a device or of an intent
-      (`arbitrank.evaluate.segment_calibration`); all segments together hold with 95 %.
+      (`arbitrank.evaluate.segment_calibration`); all segments together hold with 95 %;
+    - with which the decision settings surely accept more wrong answers than the bound on risk that they have allows.
     """
     reasons = [GateReason("self-test", f"its self-test failed: {problem}")] if problem else []
     if alone := unproven(domain, card):
@@ -94,7 +95,7 @@ def judge(
         reasons += value_reasons(impact.value, limits)
         if impact.claims.after is not None:
             reasons += _calibration(impact, impact.claims.after, card, limits)
-        reasons += _segments(impact)
+        reasons += [*_segments(impact), *_risk(impact)]
     return reasons
 
 
@@ -213,6 +214,17 @@ def _segments(impact: Impact) -> Iterator[GateReason]:
             f"at least {_points(first.least)} less, at most {_points(TOLERANCE)} is tolerated{more}"
         )
         yield GateReason("segment", text)
+
+
+def _risk(impact: Impact) -> Iterator[GateReason]:
+    kept = impact.risk
+    if kept is not None and kept.broken:
+        text = (
+            f"with it more than {100 * kept.risk:g} % of the accepted answers are wrong, which the decision settings "
+            f"bound: {kept.wrong} of {kept.accepted}, at least {100 * kept.least:.2f} % with "
+            f"{100 * kept.confidence:g} % confidence"
+        )
+        yield GateReason("risk", text)
 
 
 def _few(domain: str, own: Calibration) -> str:

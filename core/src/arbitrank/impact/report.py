@@ -18,6 +18,7 @@ from arbitrank.impact.flips import KINDS, SIDES, Flip, Rows, Side, flips, judged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replay import replay
 from arbitrank.impact.replayed import Replayed
+from arbitrank.impact.risk_kept import RiskKept, risk_kept
 from arbitrank.impact.segmenting import SegmentImpact, segment_impact
 from arbitrank.impact.temperature import Temperature, calibration_of, own_calibration, temperature
 from arbitrank.impact.valued import ValueReport, value_of
@@ -124,6 +125,7 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     value: ValueReport | None = None
     suites: tuple[CaseResult, ...] = ()
     segments: SegmentImpact | None = None
+    risk: RiskKept | None = None
 
 
 def measure(
@@ -178,6 +180,7 @@ def measure(
             temperature(labelled["after"], found.owned(plan.name)),
         ),
         segments=segment_impact(labelled, [*found.situations], seed),
+        risk=risk_kept(labelled, plan.decisions),
         card=card,
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
         worst=found.worst[decisions is not None],

@@ -162,7 +162,7 @@ def samples_of(report: WatchReport) -> dict[str, list[tuple[tuple[str, ...], flo
         "watch_alarm": [
             ((name, kind), float((name, kind) in alarming))
             for name in domains
-            for kind in ("drift", "calibration", "features")
+            for kind in ("drift", "calibration", "features", "suite")
         ],
         "watch_claimed": [((name, claim), one.band.claimed) for name, claim, one in claims],
         "watch_seen": [((name, claim), one.band.seen.mean) for name, claim, one in claims],
