@@ -239,7 +239,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class Taught(NamedTuple):
-    """What re-rankers learn from: each domain's examples, with their readings, and their weights."""
+    """Examples that re-rankers learn from: each domain's examples, with their readings, and their weights."""
 
     examples: Mapping[str, Sequence[Example]]
 

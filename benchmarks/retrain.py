@@ -144,7 +144,7 @@ def side_by_side(domains: int, rows: int, *, threads: bool, change: bool = False
 
 
 def _trained(ours: TrainingRun, names: Sequence[str], unchanged: int = 0) -> Spent:
-    """What the run spends on domains of which so many have not changed since they were trained."""
+    """Time of a run on domains of which so many have not changed since they were trained."""
     began = Spent.now()
     kinds = Counter(one.kind for one in train_domains(ours, names, local(2)))
     assert kinds.total() == kinds["published"] + kinds["refused"] + kinds["unchanged"], kinds
@@ -164,7 +164,7 @@ def _compared(ours: Spent, other: Spent, name: str) -> dict[str, float]:
 
 
 def _bare(folder: Path, data: Path, parts: Sequence[Sequence[str]], threads: int) -> Spent:
-    """What processes spend that train each a part of the domains, one after another."""
+    """Time of processes that train each a part of the domains, one after another."""
     began = Spent.now()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
     # Threads that spin while they wait would be far slower yet where others use the machine too.

@@ -58,7 +58,7 @@ class IncidentCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IncidentMade(msgspec.Struct, frozen=True):
-    """Case among a domain's incidents: its `name`, whether it is `new`, and whether it demands the log's truth."""
+    """Case among a domain's incidents: its `name`, and whether it is `new`; `demands_truth`: that of the log."""
 
     domain: str
     name: str

@@ -51,8 +51,8 @@ class DomainRow(msgspec.Struct, frozen=True):
     `breaker` is the reason why it is skipped for a while (its circuit is open). `title` is its display name, `notes`
     are remarks that do not keep it from answering. `release` is that of the code which answers, where that is in an
     environment of its own, and `box` the measures of its box: null where one is active, else the reason why it is
-    missing. A row of the status `unreadable` is no domain, but a package whose
-    metadata are damaged.
+    missing. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a name that no
+    package has.
     """
 
     name: str

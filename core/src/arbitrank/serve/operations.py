@@ -246,7 +246,7 @@ OPERATIONS = (
     ),
     Operation(
         method="GET", path="/console/{file}", name="console_file", tag="Console", page=True,
-        summary="A file of the console: a style sheet, a script, a licence.",
+        summary="A file of the console: a style sheet, a script, an icon.",
         reply=_TEXT, media_type="text/*", errors=(403, 404),
     ),
     Operation(

@@ -53,11 +53,11 @@ class ArmCounts(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
-    """Status of a service, by its processes: `since` then, in seconds since 1970, its counts are.
+    """Status of a service by its processes; its counts are from `since` on, in seconds since 1970, as all times here.
 
-    `watched` is the time of the watch's last report, null before the first and without --log. `decisions` counts the
-    answers by action, `calls` are those of `POST /v1/rank`, `ends` the workers that ended unasked. `domains` has
-    the counts of each by arm, `stable` or `canary`, `groups` are processes of isolated domains.
+    `version` is its release, `watched` the time of the watch's last report, null before the first and without --log.
+    `decisions` counts the answers by action, `calls` are those of `POST /v1/rank`, `ends` the workers that ended
+    unasked. `domains` has the counts of each by arm, `stable` or `canary`, `groups` are processes of isolated domains.
     """
 
     version: str

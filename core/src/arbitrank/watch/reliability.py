@@ -68,9 +68,10 @@ class VersionTime(msgspec.Struct, frozen=True):
 
 
 class ReliabilityReport(msgspec.Struct, frozen=True):
-    """All of it on the log from `begin` to `end`, in seconds since 1970, of `labelled` requests with a known truth.
+    """Reliability by the log from `begin` to `end`, in seconds since 1970, on `labelled` requests with a known truth.
 
-    `answers` and `domains` are P(right) over time, in parts of `seconds`. `notes` say what is missing.
+    `slices` have the curves, of all of these and of segments. `answers` and `domains` are P(right) over time, in parts
+    of `seconds`, `versions` those that answered for each domain then. `notes` say what is missing.
     """
 
     begin: float
