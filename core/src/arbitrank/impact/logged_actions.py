@@ -41,33 +41,46 @@ def fill_logged(
     if not places:
         return
     actions = [judged(rows, side, plan.decisions).actions.tolist() for side in SIDES]
+    used: list[tuple[float, ...]] = []
     for i in places:
         line = lines[i]
-        answer, selection = line.answer, line.answer.selection if line.answer else UNSET
-        if answer is None or selection is UNSET:
-            found.left_out[NO_SELECTION] += 1
+        answer = line.answer
+        reason = _left_out(line) if answer is not None else None
+        if answer is None or answer.selection is UNSET or reason is not None:
+            found.left_out[reason or NO_SELECTION] += 1
             continue
-        if line.called is not None:
-            found.left_out[CHOSEN] += 1
-            continue
+        selection = answer.selection
         if selection.policy is not UNSET:
             found.policies[selection.policy] += 1
-        if selection.overridden is True:
-            found.left_out[BY_POLICY] += 1
-            continue
-        sides = [(actions[side][i], heads[side][i]) for side in (0, 1)]
-        served = [_same(answer, *one) for one in sides]
+        before, after = ((actions[side][i], heads[side][i]) for side in (0, 1))
+        served = _same(answer, *before), _same(answer, *after)
         drawn = _drawn(selection, served, plan)
         if drawn is None:
             found.left_out[OTHER_CANARY] += 1
             continue
-        row = rows[i]
-        row["reaction"] = line.outcome == "accepted"
-        row["propensity"], tried = drawn
-        row["session"] = crc32((draw_key(line) or str(row["line"])).encode("utf-8", "surrogatepass"))
-        for side, same, (action, head) in zip(SIDES, served, sides, strict=True):
-            row[side]["served"] = same
-            row[side]["possible"] = same or (tried and any(served)) or _eligible(answer, selection, action, head)
+        tried = drawn[1] and any(served)
+        possible = (
+            same or tried or _eligible(answer, selection, *one)
+            for same, one in zip(served, (before, after), strict=True)
+        )
+        session = crc32((draw_key(line) or str(rows["line"][i])).encode("utf-8", "surrogatepass"))
+        used.append((i, line.outcome == "accepted", drawn[0], session, *served, *possible))
+    if not used:
+        return
+    at, reaction, propensity, sessions, *sides = (np.array(column) for column in zip(*used, strict=True))
+    rows["reaction"][at], rows["propensity"][at], rows["session"][at] = reaction, propensity, sessions
+    for side, same, can in zip(SIDES, sides[:2], sides[2:], strict=True):
+        rows[side]["served"][at], rows[side]["possible"][at] = same, can
+
+
+def _left_out(line: Logged) -> str | None:
+    """The reason why a reaction says nothing of what was served by the domains' versions; None where it does."""
+    selection = UNSET if line.answer is None else line.answer.selection
+    if selection is UNSET:
+        return NO_SELECTION
+    if line.called is not None:
+        return CHOSEN
+    return BY_POLICY if selection.overridden is True else None
 
 
 def choices_of(rows: Rows, plan: ReplayPlan) -> tuple[LoggedChoices, int]:

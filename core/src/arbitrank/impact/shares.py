@@ -16,7 +16,7 @@ from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import source
 from arbitrank.errors import PluginError, describe
 from arbitrank.impact.plan import VersionedPlan, sendable
-from arbitrank.impact.work import Chunks, Requests, Work, tasks
+from arbitrank.impact.work import Chunks, Requests, Work
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
@@ -45,8 +45,7 @@ def shares(
         return
     sent = None if jobs == 1 else sendable(plan)
     if sent is None:
-        here = work(plan)
-        yield from (here.share(some, requests) for some in tasks(requests))
+        yield work(plan).share(Chunks(requests), requests)
         return
     from joblib import Parallel, delayed, parallel_config
 
