@@ -92,14 +92,16 @@ def given_lock(requirement: str, path: Path) -> str:
 
 
 def of_report(content: bytes) -> str:
-    """The lock in the report of pip's resolution (`pip install --report`)."""
+    """The lock in the report of pip's resolution (`pip install --report`); a checkout has no hash, and so no lock."""
     report: Mapping[str, Any] = msgspec.json.decode(content)
     lines = []
     for one in sorted(report["install"], key=lambda one: canonicalize_name(one["metadata"]["name"])):
         name, version = one["metadata"]["name"], one["metadata"]["version"]
         info = one["download_info"]
         at = f" @ {info['url']}" if one.get("is_direct") else f"=={version}"
-        hashes = "".join(f" --hash={kind}:{value}" for kind, value in info["archive_info"]["hashes"].items())
+        hashes = "".join(
+            f" --hash={kind}:{value}" for kind, value in info.get("archive_info", {}).get("hashes", {}).items()
+        )
         lines.append(f"{name}{at}{hashes}\n")
     return "".join(lines)
 

@@ -77,8 +77,10 @@ class App:
     # ------------------------------------------------------------------------------------------------------------ rank
 
     def at_once(self, scope: Scope, body: bytes, later: Callable[[RankReply], None]) -> RankReply | Later | None:
-        """The reply to a call with one request, `later` where a thread answers it; None where a task has to reply, as
-        to a list. Never raises."""
+        """The reply to a call with one request; None where a task has to reply, as to a list. Never raises.
+
+        It is `Later` where a thread answers the request; `later` is then called with the reply.
+        """
         if self.state.tracing is not None:
             return None
         began, ids = perf_counter(), scope["state"]["ids"]
