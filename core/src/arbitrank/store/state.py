@@ -34,9 +34,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     `stable` serves, `previous` served before it, `candidate` was published last and is not stable yet.
     `recalibration` is that of `stable`, set only where it has a shift or a scale above 1, and `temperature`, at least
-    1, is 1 / its scale, where that is not above 1;
-    `canary` in [0, 1] is the share of requests that the candidate answers. `removing` are versions that are being
-    removed and must not be named any more.
+    1, is 1 / its scale, where that is not above 1. `canary` in [0, 1] is the share of requests that the candidate
+    answers. `removing` are versions that are being removed and must not be named any more.
     """
 
     stable: Version | None = None

@@ -85,7 +85,7 @@ export function table(heads, rows, label) {
 
 const isNumber = (one) => typeof one === "string" && /^[\d−+<>–±]/.test(one) && !/[a-z]{3}|:/.test(one);
 
-/** Milliseconds of a number of seconds, `> 2 s` beyond the last bucket. */
+/** Milliseconds of a number of seconds; null is beyond the last bucket of the histogram. */
 export function milliseconds(seconds) {
   return seconds === null || seconds === undefined ? "slower than the last bucket" : `${(1000 * seconds).toPrecision(2)} ms`;
 }
@@ -95,16 +95,16 @@ export function span(begin, end) {
   return begin && end > begin ? `${when(begin)} to ${when(end)}` : "no request yet";
 }
 
-/** A version and its recalibration, shortened for a table. */
+/** A version, or that there is none. */
 export function shortVersion(version) {
   return h("code", {}, version ?? "none");
 }
 
 /** A state's recalibration in words. */
 export function recalibrated(state) {
-  const shift = state.recalibration?.shift ?? 0;
-  if (state.temperature === 1 && !shift) return "no";
-  return `log-odds / ${state.temperature.toFixed(2)}${shift ? ` ${shift < 0 ? "−" : "+"} ${Math.abs(shift).toFixed(2)}` : ""}`;
+  const { scale, shift } = state.recalibration ?? { scale: 1 / state.temperature, shift: 0 };
+  if (scale === 1 && !shift) return "no";
+  return `log-odds / ${(1 / scale).toFixed(2)}${shift ? ` ${shift < 0 ? "−" : "+"} ${Math.abs(shift).toFixed(2)}` : ""}`;
 }
 
 /** The changes of a name, the last first. */
