@@ -89,7 +89,7 @@ _GROUPS = {
     "length": ("the length of the request", "the length of the request"),
     "reading": ("its best reading", "other readings of its own"),
     "calibration": ("it is right more often than it claims", "it is right less often than it claims"),
-    "temperature": ("it was over-confident", "it was over-confident"),
+    "temperature": ("its recalibration", "its recalibration"),
     "other_domains": ("no other domain is as sure", "other domains claim it"),
     "hyprank": ("the account and the dialogue", "the account and the dialogue"),
 }
