@@ -39,7 +39,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "domains": ("domains", "Installed domains: loaded, refused or disabled, why; versions."),
         "publish": ("versions", "Copy an artifact into the store as its domain's candidate."),
         "impact": ("impact", "Effect of a candidate on all domains, by replaying requests."),
-        "value": ("value", "Share of a candidate's answers that users would accept, from a log."),
+        "value": ("value", "Share of a candidate's answers that users would accept."),
         "audit-set": ("audit_set", "Set the labelled requests that the gate judges by."),
         "suite": ("suite", "Cases that a domain must win, or must not: run them, change them."),
         "incident": ("suite", "Make a case of a logged answer that was wrong."),
