@@ -54,11 +54,11 @@ def test_feedback_changes_its_request_and_when_that_was_changed(tmp_path: Path) 
     found = LogTail(tmp_path)
     write(tmp_path, 1, line("a", 1.0), line("b", 2.0))
     assert ids(found) == ["b", "a"]
-    write(tmp_path, 2, msgspec.json.encode(Feedback(id="a", outcome="rejected", time=7.0)) + b"\n")
+    write(tmp_path, 2, msgspec.json.encode(Feedback(id="a", outcome="rejected", called="tool", time=7.0)) + b"\n")
     write(tmp_path, 2, msgspec.json.encode(Feedback(id="a", truth=Truth("x"), time=8.0)) + b"\n")
     write(tmp_path, 2, msgspec.json.encode(Feedback(id="gone", truth=Truth("x"), time=9.0)) + b"\n")
     one = found.lines()[1]
-    assert (one.line.outcome, one.line.truth, one.changed) == ("rejected", Truth("x"), 8.0)
+    assert (one.line.outcome, one.line.called, one.line.truth, one.changed) == ("rejected", "tool", Truth("x"), 8.0)
     assert found.lines()[0].changed == 2.0
 
 

@@ -81,7 +81,7 @@ class LogTail:
             line = _logged(file.read(size))
         if line is None:
             raise DataError(f"{path}: changed since it was written")
-        return replace(line, truth=known.line.truth, outcome=known.line.outcome)
+        return replace(line, truth=known.line.truth, outcome=known.line.outcome, called=known.line.called)
 
     def _follow(self) -> None:
         with os_errors(DataError, f"{self._folder}: cannot be read", "; expected the folder of a log"):
@@ -120,6 +120,7 @@ class LogTail:
                     known.line,
                     truth=known.line.truth if feedback.truth is None else feedback.truth,
                     outcome=known.line.outcome if feedback.outcome is None else feedback.outcome,
+                    called=known.line.called if feedback.outcome is None else feedback.called,
                 )
                 self._lines[feedback.id] = TailLine(line, max(known.changed, feedback.time or 0.0), known.place)
 

@@ -110,5 +110,6 @@ def log_row(one: TailLine) -> LogRow:
         failed={name: report.reason or report.status for name, report in answer.domains.items()},
         canary=tuple(name for name, arm in (line.arms or {}).items() if arm == "canary"),
         outcome=line.outcome,
+        called=line.called,
         truth=line.truth,
     )

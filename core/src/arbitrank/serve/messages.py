@@ -193,8 +193,9 @@ class LogRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A logged request in short: its words as the log holds them, its answer, and what was said of it since.
 
     `probability` is P(right) of the head, `failed` are domains that failed or were late, with the reason. `hypotheses`
-    are those that the caller brought, or that stand for an utterance which is not kept. `changed` is the time of the
-    last line on it, `time` of its own, in seconds since 1970.
+    are those that the caller brought, or that stand for an utterance which is not kept. `called` is the skill that the
+    `outcome` is of, where the caller chose it itself. `changed` is the time of the last line on it, `time` of its own,
+    in seconds since 1970.
     """
 
     changed: float
@@ -215,6 +216,7 @@ class LogRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     failed: dict[str, str] = {}
     canary: tuple[str, ...] = ()
     outcome: str | None = None
+    called: str | None = None
     truth: Truth | None = None
 
 

@@ -111,7 +111,7 @@ function rowView(row, onSession, openIncident) {
   const words = row.utterance ?? `${row.utterance_length ?? "?"} characters, not kept`;
   const happened = [
     failedNames.map(([name, reason]) => h("div", {}, badge(`${name} failed`, "bad"), h("span", { class: "note" }, ` ${reason}`))),
-    row.outcome && badge(row.outcome, row.outcome === "accepted" ? "good" : "bad"), " ",
+    row.outcome && badge(row.outcome, row.outcome === "accepted" ? "good" : "bad"), row.called && ` of ${row.called}`, " ",
     row.truth && h("span", { class: "note" }, `meant: ${row.truth.domain ?? "nobody"} ${row.truth.intent ?? ""}`), " ",
     row.canary?.length > 0 && badge(`canary: ${row.canary.join(", ")}`, "warn"),
     row.reason && h("div", { class: "note" }, row.reason),
