@@ -98,3 +98,15 @@ def test_other_negatives_count_where_some_may_be_added(tmp_path: Path, monkeypat
         monkeypatch.setattr(read_before, "negatives_digest", lambda: "now")
         assert (remembered(str(log), "files") is not None) is holds
         assert remembered(str(log), "other files") is None
+
+
+def test_a_file_whose_bytes_cannot_be_read_is_left_to_the_reading_of_examples(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("hashlib.file_digest", refuse)
+    unread(monkeypatch)
+    assert "read again" in str(trained().reason)
+    assert not (tmp_path / "lights.read.json").exists()

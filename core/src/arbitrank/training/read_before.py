@@ -36,13 +36,19 @@ class ReadBefore(msgspec.Struct, frozen=True):
 
 
 def files_digest(data: object, domain: str, beside: Sequence[object]) -> str | None:
-    """The digest of a domain's data files in a folder, and of `beside`; None where they are elsewhere."""
+    """The digest of a domain's data files in a folder, and of `beside`; None where they are elsewhere or unreadable.
+
+    Raises `DataError` as `files_for` does.
+    """
     if not isinstance(data, Dataset) or is_url(data.location):
         return None
     found = []
     for one in files_for([domain], data.location):
-        with open(one.where, "rb") as file:
-            found.append((one.where, hashlib.file_digest(file, "sha256").hexdigest()))
+        try:
+            with open(one.where, "rb") as file:
+                found.append((one.where, hashlib.file_digest(file, "sha256").hexdigest()))
+        except OSError:  # which reading the examples reports
+            return None
     parts = [found, data, domain, sources_of("arbitrank"), beside]
     return digest(msgspec.json.encode(parts, order="deterministic"))
 
