@@ -295,6 +295,16 @@ def test_without_cases_there_is_nothing_to_fail_and_options_that_do_nothing_are_
         assert (done.returncode, seen in done.stderr) == (2, True), done.stderr
 
 
+def test_files_of_two_kinds_are_set_at_once_without_their_words(
+    store: Store, tmp_path: Path, arbitrank: Any, where: dict[str, str]
+) -> None:
+    lines = str(file(tmp_path / "w.jsonl", {**LINE, "name": "dim"}))
+    given = ("--must-not-win", lines, "--incidents", lines, "--words", "drop")
+    done = arbitrank("suite", "shades", *given, **where)
+    assert (done.returncode, "must_win 0, must_not_win 1, incidents 1" in done.stdout) == (0, True), done.stderr
+    assert not any(b'utterance"' in one for one in read_suites(store.suite_history("shades"), "shades").values())
+
+
 def test_the_neighbours_cases_count_too(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
     other = {
         **LINE,
@@ -317,16 +327,19 @@ def test_one_command_makes_an_incident_of_a_logged_answer(
     row = {**LINE, "id": "3f", "session": "s1", "time": 1_796_000_000.0, "answer": json.loads(given.stdout)}
     rows = [row, {"id": "3f", "truth": {"domain": "shades", "intent": "Do"}}]
     file(log / "20261201T000000.000000Z-1-000001.jsonl", *rows)
-    done = arbitrank("incident", "3f", "--log", str(log), "--reason", "not the lamp", **where)
+    notes = ("--reason", "not the lamp", "--owner", "shade-team")
+    done = arbitrank("incident", "3f", "--log", str(log), *notes, **where)
     assert done.returncode == 0, done.stderr
     assert "lights incidents 3f in" in done.stdout
     content = read_suites(store.suite_history("lights"), "lights")["incidents"]
     assert b'"date":"2026-11-30"' in content
     assert b"s1" not in content
-    done = arbitrank("incident", "3f", "--log", str(log), "--reason", "not the lamp", **where)
+    done = arbitrank("incident", "3f", "--log", str(log), *notes, **where)
     assert "; it was there already" in done.stdout
     done = arbitrank("suite", "lights", **where)
-    assert (done.returncode, "not the lamp): answered lights Do" in done.stdout) == (1, True)
+    assert (done.returncode, "owner shade-team, not the lamp): answered lights Do" in done.stdout) == (1, True)
+    done = arbitrank("incident", "3f", "--log", str(log), "--domain", "shades", "--name", "lamp", **where)
+    assert "shades incidents lamp in" in done.stdout
     done = arbitrank("incident", "4f", "--log", str(log), **where)
     assert (done.returncode, "no request with the id '4f'" in done.stderr) == (2, True)
     out = tmp_path / "out"
