@@ -7,7 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from arbitrank.cli.main import cli
 from arbitrank.configuration import InstallRules, read_configuration
 from arbitrank.environments.building import Sources, Tool, _indexes, _lock_of, build
 from arbitrank.environments.locking import LOCK, check_allowed, locked, of_report, read_lock
@@ -155,3 +157,25 @@ def test_the_rules_stand_in_the_configuration(tmp_path: Path) -> None:
     path.write_text("[install]\ndistribution = 1\n")
     with pytest.raises(InputError, match='install: key "distribution"'):
         read_configuration(path)
+
+
+@pytest.mark.parametrize(
+    ("rules", "options", "message"),
+    [
+        ("require_hashes = true", (), "requires hashes; give a lock: --require-hashes FILE"),
+        (
+            "",
+            ("--require-hashes", "lock", "--with", "numpy"),
+            "--with numpy: --require-hashes installs what its lock has",
+        ),
+    ],
+)
+def test_an_installation_is_refused_before_anything_is_built(
+    rules: str, options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "arbitrank.toml"
+    configuration.write_text(f"[install]\n{rules}\n")
+    words = ["install", "arbitrank-kite", "--environments", str(tmp_path / "environments"), *options]
+    done = CliRunner().invoke(cli, words, env={"ARBITRANK_CONFIG": str(configuration)})
+    assert message in str(done.exception)
+    assert not (tmp_path / "environments").exists()
