@@ -21,6 +21,7 @@ from arbitrank.nlu.text import crc
 from arbitrank.shortlist import cold_fitting, encoders
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
+from arbitrank.shortlist.cold import DESCRIBED
 from arbitrank.shortlist.concepts import related_words
 from arbitrank.shortlist.description_grams import description_grams, split_name, stem
 from arbitrank.shortlist.description_training import train_descriptions
@@ -208,6 +209,16 @@ def test_a_skill_without_requests_is_found_beside_skills_that_have_hundreds_whic
     right = [first(own, one.utterance) == one.skill for one in lines(list(THINGS), 60)]
     assert np.mean(right) > 0.95
     assert shortlister_problem(own) is None
+
+
+def test_weights_that_were_fitted_are_those_of_the_artifact(tmp_path: Path) -> None:
+    named = [replace(one, utterance=f"{one.skill} or {one.utterance}") for one in lines(list(THINGS))]
+    listed = ListedSkills((name, CatalogueSkill(name, "o", f"Serves any {name}")) for name in (*THINGS, "boats"))
+    own = build([replace(one, domain="o") for one in named], listed=listed).shortlister
+    assert own.cold is not None
+    assert own.cold.weights != DESCRIBED
+    save_shortlister(own, tmp_path)
+    assert load_shortlister(tmp_path).judge("boats or taxi please") == own.judge("boats or taxi please")
 
 
 def test_a_translation_is_learned_from_skills_that_share_a_word_never_from_one_alone() -> None:

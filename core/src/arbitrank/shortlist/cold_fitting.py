@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,7 @@ __all__ = ["ColdRequests", "cold_requests", "cold_start", "fit_cold"]
 _ENOUGH = 20  # requests of skills that were left out, to fit weights to
 _FITTED = 20_000  # held-out requests that weights are fitted to, about
 _RARER = 0.5  # share of the requests of a skill that none is known of, in those of one that was left out
+_TEMPERED = 0.1  # of scores, at least, for the odds of a rarer skill
 _TRANSLATED = 30_000  # requests that a translation is learned from
 
 
@@ -93,7 +95,7 @@ def fit_cold(requests: ColdRequests, alone: float) -> ColdWeights:
     free[[0, *(() if requests.embedded else (1 + COLD.index("embedded"),))]] = False
     tempered = [one._replace(x=alone * one.x) for one in requests.held]
     bias, *others = conditional_weights(tempered, start, free)[1:].tolist()
-    return structs.replace(requests.before, scores=(bias + np.log(_RARER) / alone, *others))
+    return structs.replace(requests.before, scores=(bias + math.log(_RARER) / max(alone, _TEMPERED), *others))
 
 
 def _seen(half: Shortlister, line: SkillUtterance) -> tuple[HeldRequest, NDArray[np.bool_]]:
