@@ -43,8 +43,7 @@ export async function show(main, { params, signal, setParams }) {
         h("p", {}, h("a", { href: `#/domains?name=${encodeURIComponent(chosen.name)}` }, `Act on it: ${chosen.name}`)));
     } catch (error) {
       if (error.name === "AbortError") return;
-      replace(result, failed(error));
-      if (error.needsToken) throw error;
+      replace(result, failed(error), error.needsToken ? h("p", {}, "Another token is set by the button above.") : "");
     } finally {
       button.disabled = false;
     }
