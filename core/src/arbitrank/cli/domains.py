@@ -66,7 +66,7 @@ class Row(msgspec.Struct, frozen=True):
     help="Query a service instead, which also reports open circuit breakers; with the token in ARBITRANK_TOKEN.",
 )
 @options.as_json
-def domains(store: Store, operator: OperatorStatements, service: str | None, as_json: bool) -> None:
+def domains(boxing: None, store: Store, operator: OperatorStatements, service: str | None, as_json: bool) -> None:
     """List every installed domain: loaded, refused or disabled, why, and which weights answer.
 
     ARBITRANK_DOMAINS=a,b loads those domains alone; set and empty, it loads none.

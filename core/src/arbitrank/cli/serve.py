@@ -185,6 +185,7 @@ _limiting = options.gathered(
     help="Print the value and the source of each option, as a file of --config, and serve nothing.",
 )
 def serve(
+    boxing: None,
     open_: bool,
     show_config: bool,
     isolate: tuple[str, ...],

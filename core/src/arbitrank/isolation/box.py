@@ -167,7 +167,7 @@ def box_of(domains: Collection[str], folders: Iterable[Path]) -> Box | None:
     """The box of an environment with these domains and folders; None where none of them is to be in one."""
     if not is_boxed(domains):
         return None
-    more: Sequence[str] = [path for path in os.environ.get(READ, "").split(os.pathsep) if path]
+    more: Sequence[str] = [os.path.abspath(path) for path in os.environ.get(READ, "").split(os.pathsep) if path]
     return Box(
         (*map(str, folders), *more),
         bool(os.environ.get(REQUIRED)),
