@@ -179,6 +179,15 @@ def test_health_says_in_one_line_whether_all_is_well(pages: Pages) -> None:
     assert "As of" in page.locator("main").inner_text()
 
 
+def refused(page: Page) -> None:
+    """Neither a domain's page nor Impact replays anything for a token that may only rank."""
+    page.get_by_role("button", name="Promote", exact=True).click()
+    page.get_by_text("the token lacks the scope").wait_for()
+    page.get_by_role("link", name="Impact", exact=True).click()
+    page.get_by_role("button", name="Replay").click()
+    page.get_by_text("the token lacks the scope").wait_for()
+
+
 def test_a_change_shows_its_report_before_it_acts_and_needs_a_token(chromium: Any, site: Path, tmp_path: Path) -> None:
     store = filled(tmp_path)
     (token, grant), (reader, other) = make_token("lights-team", ["publish:lights"]), make_token("reader", ["rank"])
@@ -202,11 +211,7 @@ def test_a_change_shows_its_report_before_it_acts_and_needs_a_token(chromium: An
                 page.get_by_role("dialog").get_by_label(name).fill(value)
 
         signed_in(reader)
-        page.get_by_role("button", name="Promote", exact=True).click()
-        page.get_by_text("the token lacks the scope").wait_for()
-        page.get_by_role("link", name="Impact", exact=True).click()
-        page.get_by_role("button", name="Replay").click()
-        page.get_by_text("the token lacks the scope").wait_for()
+        refused(page)
         signed_in(token)
         assert "not watched" in page.locator("main").inner_text()
         act("Canary", **{"Share": "20"})
