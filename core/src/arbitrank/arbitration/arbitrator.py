@@ -19,9 +19,9 @@ from arbitrank.arbitration.conditioning import after_winning, competing
 from arbitrank.arbitration.decide import DecisionSettings, decide, p_out_of_scope, stated_in_answers
 from arbitrank.arbitration.dispatch import query, query_all
 from arbitrank.arbitration.fallback import fall_back, fallback_role, no_fallback, scored_reading, unscored_reading
-from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving
+from arbitrank.arbitration.lineup import Broken, Lineup, Selection, Serving, rounded
 from arbitrank.arbitration.merge import Contribution, agreements, merge
-from arbitrank.arbitration.outcomes import Answered, Arbitration, Outcome, rounded
+from arbitrank.arbitration.outcomes import Answered, Arbitration, Outcome
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.recalibration import recalibrated
 from arbitrank.arbitration.scaled_model import scaled

@@ -14,7 +14,7 @@ from arbitrank.arbitration.claims import group_remarks
 from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import FallbackRole
-from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped, rounded
+from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.stages import ShortlistStage
@@ -213,6 +213,11 @@ def outdated(settings: DecisionSettings, served: Mapping[str, Served]) -> Iterat
         yield f"{', '.join(changed)}: another version was tuned on, so the claim competes as it is; run: arbitrank tune"
     if gone := sorted(settings.competition.terms.keys() - served.keys()):
         yield f"{', '.join(gone)}: tuned, and answers no longer"
+
+
+def rounded(number: float, per: float = 1e4) -> float:
+    """A number of at least 0, to four digits by default; `round` goes by way of a text, which takes longer."""
+    return (per * number + 0.5) // 1.0 / per
 
 
 def _report(

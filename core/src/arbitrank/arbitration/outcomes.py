@@ -91,11 +91,6 @@ OPENS = 1_000_000
 """Count of a failure that opens a breaker at once: it cost a worker process, say."""
 
 
-def rounded(number: float, per: float = 1e4) -> float:
-    """A number of at least 0, to four digits by default; `round` goes by way of a text, which takes longer."""
-    return (per * number + 0.5) // 1.0 / per
-
-
 def kind_of(error: BaseException) -> FailureKind:
     """The kind of a failure that ended in an exception."""
     return "contract" if isinstance(error, PluginError) else "raised"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from arbitrank.arbitration.arbitrator import Arbitration
-from arbitrank.arbitration.outcomes import Answered, rounded
+from arbitrank.arbitration.lineup import rounded
+from arbitrank.arbitration.outcomes import Answered
 from arbitrank.arbitration.recalibration import as_reported, recalibrated
 
 
