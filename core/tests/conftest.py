@@ -17,6 +17,9 @@ from distributions import install, serving
 from forked import WORKERS, Forks
 from hypothesis import settings
 
+from arbitrank.domain import Domain
+from arbitrank.registry import discover, loaded
+
 settings.register_profile("arbitrank", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("arbitrank")
 
@@ -109,6 +112,15 @@ def lights_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     install(folder, "arbitrank-lights", serving("lights", "shades"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
+    """The domains lights and shades, installed where this process and its children find them."""
+    sys.path.insert(0, str(lights_site))
+    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
+    sys.path.remove(str(lights_site))
+    sys.modules.pop("arbitrank_lights", None)
 
 
 @pytest.fixture

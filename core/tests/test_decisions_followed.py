@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from arbitrank.errors import DataError
 from arbitrank.impact.observation import observe
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
-from arbitrank.registry import discover, loaded
+from arbitrank.registry import discover
 from arbitrank.store.decision_settings import load_decisions, save_decisions
 from arbitrank.store.kinds import DECISIONS
 from arbitrank.store.loading import load_found, settled
@@ -32,14 +31,6 @@ from arbitrank.store.store import Store, open_store
 from arbitrank.values import Hypothesis, Request
 
 ODDS = 3.0
-
-
-@pytest.fixture(scope="module")
-def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
-    sys.path.insert(0, str(lights_site))
-    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
-    sys.path.remove(str(lights_site))
-    sys.modules.pop("arbitrank_lights", None)
 
 
 @pytest.fixture

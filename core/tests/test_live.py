@@ -32,7 +32,6 @@ from arbitrank.domain import CONTRACT, Domain
 from arbitrank.errors import StoreError
 from arbitrank.live.live import Live
 from arbitrank.live.routing import draw, draw_key
-from arbitrank.registry import discover, loaded
 from arbitrank.selftest import SelfTester
 from arbitrank.store.artifact import MANIFEST, encode_manifest, read_manifest, version_of
 from arbitrank.store.signing import Keys, keygen, open_key
@@ -40,15 +39,6 @@ from arbitrank.store.state import State
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request, Slot, Truth
 from arbitrank.wire.requests import Logged, decode_logged
-
-
-@pytest.fixture(scope="module")
-def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
-    """Two domains, installed where this process and its children find them."""
-    sys.path.insert(0, str(lights_site))
-    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
-    sys.path.remove(str(lights_site))
-    sys.modules.pop("arbitrank_lights", None)
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,7 @@ from arbitrank.domain import Domain
 from arbitrank.live import domain_state
 from arbitrank.live.live import Live
 from arbitrank.live.patience import MOST, Patience
-from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store, open_store
-
-
-@pytest.fixture(scope="module")
-def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
-    sys.path.insert(0, str(lights_site))
-    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
-    sys.path.remove(str(lights_site))
-    sys.modules.pop("arbitrank_lights", None)
 
 
 class World:

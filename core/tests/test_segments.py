@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from arbitrank.evaluate.segment_report import SegmentCalibration
 from arbitrank.evaluate.segments import LEAST, SegmentTable, Situation, situation
 from arbitrank.probability import sigmoid
 from arbitrank.promotion import consider
-from arbitrank.registry import discover, loaded
 from arbitrank.store.store import open_store
 from arbitrank.training.figures import ClaimRows, figures_of
 
@@ -150,14 +147,6 @@ def test_candidates_that_are_as_good_are_hardly_ever_refused_and_broken_ones_are
         missed += not any(one.after.segment == "device phone" for one in broken_segments(before, y, worse, y, table))
     assert refused <= 2
     assert missed <= 2
-
-
-@pytest.fixture(scope="module")
-def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
-    sys.path.insert(0, str(lights_site))
-    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
-    sys.path.remove(str(lights_site))
-    sys.modules.pop("arbitrank_lights", None)
 
 
 def test_a_promotion_that_breaks_a_segment_is_refused_by_its_name(domains: dict[str, Domain], tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from arbitrank.exchanged import suites_now
 from arbitrank.outcomes.incidents import incident_of
 from arbitrank.outcomes.suite_cases import Case, CaseNotes, WrongReading, case_of, cases_of, conflicts, encoded
 from arbitrank.promotion import consider, promote
-from arbitrank.registry import discover, loaded
 from arbitrank.store.store import Store, open_store
 from arbitrank.store.store_checks import store_checks
 from arbitrank.store.suites import KINDS, change_suites, read_suites, suite_domains
@@ -33,14 +30,6 @@ HYPOTHESES = [
     {"domain": "shades", "intent": "Do", "domain_confidence": 0.4, "intent_confidence": 0.9},
 ]
 LINE = {"utterance": "more light", "hypotheses": HYPOTHESES}
-
-
-@pytest.fixture(scope="module")
-def domains(lights_site: Path) -> Iterator[dict[str, Domain]]:
-    sys.path.insert(0, str(lights_site))
-    yield loaded(discover({"ARBITRANK_DOMAINS": "lights,shades"}))
-    sys.path.remove(str(lights_site))
-    sys.modules.pop("arbitrank_lights", None)
 
 
 @pytest.fixture
