@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from arbitrank.errors import InputError
 from arbitrank.importers.formats import ALIASES, FORMATS, imported
 from arbitrank.importers.options import ImportOptions, domain_name, read_map
+from arbitrank.importers.readings import score
 from arbitrank.wire.requests import decode_request
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "vendors"
@@ -819,3 +820,9 @@ def test_every_handed_payload_gives_what_is_expected_of_it() -> None:
             for slot in one.get("slots", ()):
                 slot.pop("resolved", None)  # which the cases leave out
         assert made == expected, path
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_an_integer_beyond_what_a_float_holds_is_out_of_range(value: int) -> None:
+    with pytest.raises(InputError, match="is out of range, expected a number in"):
+        score(value, "options[0].probability")

@@ -56,12 +56,14 @@ def score(value: Any, where: str, one: Scale = _UNIT) -> float | None:
     if value is None or one.key == ("missing",):
         return None
     number: Any = number_in(value.strip().removesuffix("%")) if isinstance(value, str) and one.texts else value
+    if _is_number(number):
+        number = min(max(number, -1e308), 1e308)  # an integer may be beyond what a float holds
     if one.words:
-        word = word_of(value) if isinstance(value, str) else f"{value:g}" if _is_number(value) else ""
+        word = word_of(value) if isinstance(value, str) else f"{number:g}" if _is_number(number) else ""
         if word in one.words:
             return (one.words.index(word) + 0.5) / len(one.words)
     elif _is_number(number):
-        p = one.read(min(max(number, -1e308), 1e308)) if not math.isnan(number) else math.nan
+        p = one.read(number) if not math.isnan(number) else math.nan
         if -_SLACK <= p <= 1.0 + _SLACK:
             return min(max(p, 0.0), 1.0) + 0.0
         raise InputError(f"{where}: {short(value)} is out of range, expected {one.expected}")
