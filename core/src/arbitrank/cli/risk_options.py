@@ -56,7 +56,7 @@ risk = options.gathered(
 
 
 def again(bound: RiskBound) -> str:
-    """The command that certifies a bound anew."""
+    """The command that certifies a bound again."""
     return f"arbitrank tune --risk {bound.risk:g} --confidence {bound.confidence:g}"
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 import numpy as np
 
 from arbitrank.arbitration.decide import DecisionSettings
@@ -15,7 +13,7 @@ from arbitrank.cli import decision_options, options, risk_options
 from arbitrank.cli.computing import Computing, computing, requests_at
 from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.cli.progress import shown
-from arbitrank.cli.tune_risk import tune_risk, written
+from arbitrank.cli.tune_risk import show, tune_risk, written
 from arbitrank.errors import DataError, InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.store.decision_settings import TuningRecord
@@ -105,21 +103,7 @@ def tune(
             f"{path or on}: {error}; {_beside(len(seen.unlabelled[0].best))}give others with --on FILE"
         ) from None
     version = None if tuned.refusal else written(tuned.settings, _record(tuned, seed, seen), destination)
-    _show(tuned, version, destination, as_json=as_json)
-
-
-def _show(tuned: Tuned, version: str | None, destination: Destination, *, as_json: bool) -> None:
-    """Print what was tuned; exits where nothing was."""
-    if as_json:
-        click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(tuned)}))
-    else:
-        for line in _lines(tuned):
-            click.echo(line)
-        if version:
-            click.echo(f"{DECISIONS} {version}: {destination}")
-    if tuned.refusal:
-        options.note(f"not tuned: {tuned.refusal}")
-        sys.exit(1)
+    show(tuned, _lines(tuned), version, destination, "not tuned", as_json=as_json)
 
 
 def _beside(unlabelled: int) -> str:

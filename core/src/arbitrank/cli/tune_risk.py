@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from arbitrank.store.signing import sign
 if TYPE_CHECKING:
     from arbitrank.decisions.risk import BoundedSettings, ThresholdTest
     from arbitrank.decisions.risk_groups import RiskLimit
+    from arbitrank.decisions.tuning import Tuned
     from arbitrank.impact.observation import Observation
 
 
@@ -70,16 +71,7 @@ def tune_risk(
         version = written(
             replace(found.settings, bound=bound), _record(record, found, observed.out_of_scope), destination
         )
-    if as_json:
-        click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(found)}))
-    else:
-        for line in _lines(found):
-            click.echo(line)
-        if version:
-            click.echo(f"{DECISIONS} {version}: {destination}")
-    if found.refusal:
-        options.note(f"the bound cannot be kept: {found.refusal}")
-        sys.exit(1)
+    show(found, _lines(found), version, destination, "the bound cannot be kept", as_json=as_json)
 
 
 def written(settings: DecisionSettings, record: TuningRecord, destination: Destination) -> str:
@@ -92,6 +84,28 @@ def written(settings: DecisionSettings, record: TuningRecord, destination: Desti
         if not destination.out:
             destination.store.publish(target, promote=destination.promote)
     return manifest.version
+
+
+def show(
+    found: Tuned | BoundedSettings,
+    lines: Iterable[str],
+    version: str | None,
+    destination: Destination,
+    refused: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print settings that were found, as JSON or in `lines`; exits with the reason where they are refused."""
+    if as_json:
+        click.echo(msgspec.json.encode({"version": version, **msgspec.structs.asdict(found)}))
+    else:
+        for line in lines:
+            click.echo(line)
+        if version:
+            click.echo(f"{DECISIONS} {version}: {destination}")
+    if found.refusal:
+        options.note(f"{refused}: {found.refusal}")
+        sys.exit(1)
 
 
 def _key(per: str | None, contexts: Sequence[Mapping[str, object]]) -> str | None:

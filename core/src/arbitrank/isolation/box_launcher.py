@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from arbitrank.isolation import landlock, seccomp
+from arbitrank.isolation.libc import checked, libc, refuse_new_privileges
 
 __all__ = ["FILES", "MEASURES", "TEMPORARY_BYTES", "main"]
 
@@ -30,13 +31,11 @@ TEMPORARY_BYTES = 64 << 20
 
 _NEW_USER, _NEW_MOUNT = 0x10000000, 0x00020000  # of unshare
 _PRIVATE, _RECURSIVE, _NOSUID, _NODEV, _NOEXEC = 1 << 18, 1 << 14, 2, 4, 8  # of mount
-_NO_NEW_PRIVILEGES, _DROP_BOUND = 38, 24  # of prctl
+_DROP_BOUND = 24  # of prctl
 _CAPABILITIES = 0x20080522  # the version of the structure that capset takes
 _SET_CAPABILITIES = {"x86_64": 126, "aarch64": 91}
 _SCOPE_VERSION = 6  # of Landlock: signals
 _INODES = 10_000
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -79,7 +78,7 @@ def _tried(measure: Callable[[], None]) -> str | None:
 def _mount(folder: str, user: int, group: int) -> None:
     """Mount a bounded file system in memory on the temporary folder, in a name space of this process's own."""
     root = os.getuid() == 0
-    _checked(_libc.unshare(_NEW_MOUNT if root else _NEW_USER | _NEW_MOUNT), "unshare")
+    checked(libc.unshare(_NEW_MOUNT if root else _NEW_USER | _NEW_MOUNT), "unshare")
     if not root:
         for name, content in {
             "setgroups": "deny",
@@ -88,10 +87,10 @@ def _mount(folder: str, user: int, group: int) -> None:
         }.items():
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(content)
-    _checked(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE | _RECURSIVE), None), "mount")
+    checked(libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE | _RECURSIVE), None), "mount")
     options = f"size={TEMPORARY_BYTES},nr_inodes={_INODES},mode=0700,uid={user},gid={group}".encode()
     flags = ctypes.c_ulong(_NOSUID | _NODEV | _NOEXEC)
-    _checked(_libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options), "mount of tmpfs")
+    checked(libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options), "mount of tmpfs")
 
 
 def _become(user: int, group: int) -> None:
@@ -116,13 +115,13 @@ def _limit(memory: int) -> None:
 def _drop() -> None:
     """Give up all capabilities, those of root too, and the way to new ones."""
     for capability in range(64):  # what root would get back from a program that it executes
-        _libc.prctl(_DROP_BOUND, capability, 0, 0, 0)
-    _checked(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "prctl")
+        libc.prctl(_DROP_BOUND, capability, 0, 0, 0)
+    refuse_new_privileges()
     number = _SET_CAPABILITIES.get(os.uname().machine)
     if number is None:
         raise OSError(f"no number of capset for {os.uname().machine}")
     header, sets = struct.pack("=Ii", _CAPABILITIES, 0), bytes(24)
-    _checked(_libc.syscall(number, header, sets), "capset")
+    checked(libc.syscall(number, header, sets), "capset")
 
 
 def _check_filtered() -> None:
@@ -139,12 +138,6 @@ def _filtered() -> bool:
     """True where a filter of system calls is active."""
     with open("/proc/self/status") as file:
         return "Seccomp:\t2" in file.read()
-
-
-def _checked(result: int, what: str) -> None:
-    if result:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import os
 import struct
 from collections.abc import Sequence
 
+from arbitrank.isolation.libc import checked, libc, refuse_new_privileges
+
 __all__ = ["restrict", "version"]
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # system calls, the same on every architecture
 _VERSION_FLAG, _BENEATH = 1, 1  # flag of the first; type of a rule
-_NO_NEW_PRIVILEGES = 38  # of prctl
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
@@ -24,12 +25,10 @@ _HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) -
 _TCP = 0b11  # bind and connect, from version 4
 _SCOPES = 0b11  # abstract Unix sockets and signals, from version 6
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def version() -> int:
     """The version of the kernel's interface; 0 without Landlock."""
-    found: int = _libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))
+    found: int = libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))
     return max(found, 0)
 
 
@@ -41,14 +40,14 @@ def restrict(read: Sequence[str], write: Sequence[str], run: Sequence[str]) -> N
     abi = version()
     handled = _HANDLED[min(abi, 5)] if abi else 0
     attributes = struct.pack("=QQQ", handled, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
-    rules = _called(_CREATE, attributes, ctypes.c_size_t(24 if abi >= 6 else 16 if abi >= 4 else 8), ctypes.c_uint32(0))
+    size = ctypes.c_size_t(24 if abi >= 6 else 16 if abi >= 4 else 8)
+    rules = checked(libc.syscall(_CREATE, attributes, size, ctypes.c_uint32(0)), "landlock")
     try:
         for paths, rights in ((read, _READ), (write, handled & ~(_EXECUTE | _MAKE_DEVICES)), (run, _EXECUTE | _READ)):
             for path in paths:
                 _allow(rules, path, rights & handled)
-        if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
-            raise _failure("prctl")
-        _called(_RESTRICT, ctypes.c_int(rules), ctypes.c_uint32(0))
+        refuse_new_privileges()
+        checked(libc.syscall(_RESTRICT, ctypes.c_int(rules), ctypes.c_uint32(0)), "landlock")
     finally:
         os.close(rules)
 
@@ -62,18 +61,6 @@ def _allow(rules: int, path: str, rights: int) -> None:
         if not os.path.isdir(path):
             rights &= _OF_FILES
         rule = struct.pack("=Qi", rights, file)
-        _called(_ADD, ctypes.c_int(rules), ctypes.c_int(_BENEATH), rule, ctypes.c_uint32(0))
+        checked(libc.syscall(_ADD, ctypes.c_int(rules), ctypes.c_int(_BENEATH), rule, ctypes.c_uint32(0)), "landlock")
     finally:
         os.close(file)
-
-
-def _called(number: int, *arguments: object) -> int:
-    found: int = _libc.syscall(number, *arguments)
-    if found < 0:
-        raise _failure("landlock")
-    return found
-
-
-def _failure(what: str) -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, f"{what}: {os.strerror(number)}")

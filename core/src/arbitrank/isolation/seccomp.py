@@ -13,6 +13,8 @@ import platform
 import struct
 from collections.abc import Iterator, Mapping
 
+from arbitrank.isolation.libc import failure, libc
+
 __all__ = ["restrict"]
 
 # The numbers of the system calls that are refused. Landlock leaves those that change a file by its path alone: modes,
@@ -86,10 +88,9 @@ def restrict() -> None:
     program = b"".join(_program(*_MACHINES[machine]))
     code = ctypes.create_string_buffer(program, len(program))
     filtered = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(_SYSTEM_CALL[machine], ctypes.c_uint(_SET_MODE_FILTER), ctypes.c_uint(_ALL_THREADS), filtered):
-        number = ctypes.get_errno()
-        raise OSError(number, f"seccomp: {os.strerror(number)}")
+    mode, flags = ctypes.c_uint(_SET_MODE_FILTER), ctypes.c_uint(_ALL_THREADS)
+    if libc.syscall(_SYSTEM_CALL[machine], mode, flags, filtered):
+        raise failure("seccomp")
 
 
 def _program(machine: int, refused: Mapping[str, int], some: Mapping[str, int]) -> Iterator[bytes]:
