@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from arbitrank.environments import folders
 from arbitrank.environments.folders import Recorded, Release
-from arbitrank.environments.remote_domain import greeted
+from arbitrank.environments.release_domain import greeted
 
 _MEMORY = 4 << 30  # bytes of address space of the process that greets
 

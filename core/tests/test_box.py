@@ -14,7 +14,7 @@ from environment_folders import released
 from arbitrank.arbitration.outcomes import Answered
 from arbitrank.boxed import BOX
 from arbitrank.environments.discovery import found_in
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import PluginError
 from arbitrank.guard import guarded
 from arbitrank.isolation import box, landlock
@@ -106,12 +106,12 @@ TalkingModel.recognise = recognise
 Try = Callable[[str, object], str]
 
 
-def opened(folder: Path, weights: Path, names: tuple[str, ...] = ("kite",)) -> tuple[RemoteDomain, Try]:
+def opened(folder: Path, weights: Path, names: tuple[str, ...] = ("kite",)) -> tuple[ReleaseDomain, Try]:
     released(folder, names, extra=DEEDS)
     (found,) = [one for one in found_in(folder, None)[0] if one.name == "kite"]
     assert isinstance(found, Loaded)
     domain = found.domain
-    assert isinstance(domain, RemoteDomain)
+    assert isinstance(domain, ReleaseDomain)
     model = domain.hosted(weights, {}, standby=False)
 
     def attempt(deed: str, argument: object = None) -> str:
@@ -153,7 +153,7 @@ def stated(patched: pytest.MonkeyPatch, **variables: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Mapping[str, tuple[RemoteDomain, Try]]]:
+def sides(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Mapping[str, tuple[ReleaseDomain, Try]]]:
     with pytest.MonkeyPatch.context() as patched:
         stated(patched, **{BOX: "kite"})
         boxed = opened(tmp_path_factory.mktemp("boxed"), weights)
@@ -161,7 +161,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[M
         yield {"boxed": boxed, "open": opened(tmp_path_factory.mktemp("open"), weights)}
 
 
-def needed(sides: Mapping[str, tuple[RemoteDomain, Try]], *measures: str) -> None:
+def needed(sides: Mapping[str, tuple[ReleaseDomain, Try]], *measures: str) -> None:
     missing = [f"{name} ({reason})" for name in measures if (reason := sides["boxed"][0].host.measures[name])]
     if missing:
         pytest.skip(f"this kernel lacks for a box: {', '.join(missing)}")
@@ -190,7 +190,7 @@ ROWS = [  # the deed, its argument, what happens in a box, by which measure
 
 @pytest.mark.parametrize(("deed", "argument", "refusals", "measure"), ROWS, ids=[f"{d} {a}" for d, a, *_ in ROWS])
 def test_a_box_refuses_what_a_process_without_one_does(
-    sides: Mapping[str, tuple[RemoteDomain, Try]],
+    sides: Mapping[str, tuple[ReleaseDomain, Try]],
     place: Path,
     listening: int,
     deed: str,
@@ -211,25 +211,25 @@ def test_a_box_refuses_what_a_process_without_one_does(
     Path("/dev/shm/arbitrank-box").unlink(missing_ok=True)
 
 
-def test_a_boxed_domain_cannot_become_another_program(sides: Mapping[str, tuple[RemoteDomain, Try]]) -> None:
+def test_a_boxed_domain_cannot_become_another_program(sides: Mapping[str, tuple[ReleaseDomain, Try]]) -> None:
     needed(sides, "files")
     assert sides["boxed"][1]("replace", "/bin/true") == "EACCES"
 
 
-def test_the_disk_of_a_box_is_a_bounded_folder_in_memory(sides: Mapping[str, tuple[RemoteDomain, Try]]) -> None:
+def test_the_disk_of_a_box_is_a_bounded_folder_in_memory(sides: Mapping[str, tuple[ReleaseDomain, Try]]) -> None:
     needed(sides, "disk")
     megabytes = TEMPORARY_BYTES >> 20
     assert sides["boxed"][1]("fill", megabytes // 2) == "done"
     assert sides["boxed"][1]("fill", megabytes * 2) == "ENOSPC"
 
 
-def test_the_memory_of_a_box_is_bounded_by_its_launcher(sides: Mapping[str, tuple[RemoteDomain, Try]]) -> None:
+def test_the_memory_of_a_box_is_bounded_by_its_launcher(sides: Mapping[str, tuple[ReleaseDomain, Try]]) -> None:
     needed(sides, "limits")
     assert sides["boxed"][1]("exhaust", 1 << 12) == "MemoryError"
 
 
 def test_a_boxed_domain_works_with_threads_temporary_files_and_matrices(
-    sides: Mapping[str, tuple[RemoteDomain, Try]],
+    sides: Mapping[str, tuple[ReleaseDomain, Try]],
 ) -> None:
     assert sides["boxed"][1]("work", "") == sides["open"][1]("work", "") == "done"
 
@@ -247,7 +247,7 @@ def test_a_process_that_uses_more_than_one_processor_is_replaced(
     entering.close()
 
 
-def test_every_measure_is_reported(sides: Mapping[str, tuple[RemoteDomain, Try]]) -> None:
+def test_every_measure_is_reported(sides: Mapping[str, tuple[ReleaseDomain, Try]]) -> None:
     assert sides["boxed"][0].host.measures.keys() == set(MEASURES)
     assert sides["open"][0].host.measures == {}
 

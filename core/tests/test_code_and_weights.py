@@ -16,7 +16,7 @@ from arbitrank.cli.main import cli
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import found_in, loading
 from arbitrank.environments.folders import Release
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.environments.rollback import rollback_code, rollback_weights
 from arbitrank.errors import InputError, OtherCode, PluginError
 from arbitrank.evaluate.metrics import Calibration
@@ -168,7 +168,7 @@ def test_where_loading_alone_proves_it_the_same_holds_and_a_start_in_between_fin
     assert pair(live) == before == ("Fly", "1.0", old)
     assert "division by zero" in (live.status().code[PACKAGE].problem or "")
     current = loaded(found_in(folder, None)[0])["kite"]
-    assert isinstance(current, RemoteDomain)
+    assert isinstance(current, ReleaseDomain)
     assert current.release.version == "2.0"
     assert loading(current, store.fetch("kite", old)).release.version == "1.0"  # with which a replay compares
     started = following(folder, store, stack)
@@ -224,7 +224,7 @@ def test_a_release_that_is_refused_is_tried_again_when_the_store_has_changed(fol
     first, asked, news, changes = released(folder), list[str](), list[str](), {"kite": 1}
     fails = {"2.0": error}
 
-    def replace(package: str, domains: Mapping[str, RemoteDomain]) -> None:
+    def replace(package: str, domains: Mapping[str, ReleaseDomain]) -> None:
         asked.append(domains["kite"].release.version)
         if asked[-1] in fails:
             raise fails[asked[-1]]
@@ -256,7 +256,7 @@ def test_a_start_finds_the_release_that_can_load_the_weights_behind_two_that_wai
     released(folder, version="2.0")
     current, asked = released(folder, version="2.1"), list[str]()
 
-    def replace(package: str, domains: Mapping[str, RemoteDomain]) -> None:
+    def replace(package: str, domains: Mapping[str, ReleaseDomain]) -> None:
         asked.append(domains["kite"].release.version)
         if asked[-1] != "1.0":
             raise OtherCode("needs other weights")

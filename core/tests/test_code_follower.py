@@ -13,7 +13,7 @@ from waiting import until
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import domains_of
 from arbitrank.environments.folders import Release
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import ArbitrankError, PluginError, StoreError
 from arbitrank.live import code
 from arbitrank.live.code import CodeFollower
@@ -32,7 +32,7 @@ class Followed:
         releases = {package: one for package, one in serving.items() if one}
         self.code = CodeFollower(folder, releases, self._replace, self.news.append, 3_600)
 
-    def _replace(self, package: str, domains: Mapping[str, RemoteDomain]) -> None:
+    def _replace(self, package: str, domains: Mapping[str, ReleaseDomain]) -> None:
         self.failing(package)
         self.swapped.append((package, sorted(domains)))
 
@@ -63,8 +63,8 @@ def raising(error: Exception) -> Callable[[str], object]:
     return fails
 
 
-def domains(release: Release) -> dict[str, RemoteDomain]:
-    return {name: one for name, one in loaded(domains_of(release)).items() if isinstance(one, RemoteDomain)}
+def domains(release: Release) -> dict[str, ReleaseDomain]:
+    return {name: one for name, one in loaded(domains_of(release)).items() if isinstance(one, ReleaseDomain)}
 
 
 @pytest.mark.parametrize("lost", ["environments", "package", "current"])

@@ -22,7 +22,7 @@ from arbitrank.domain import Domain, Settings, Skill, SkillParameter
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import found_in
 from arbitrank.environments.folders import Recorded
-from arbitrank.environments.remote_domain import RemoteDomain, greeted
+from arbitrank.environments.release_domain import ReleaseDomain, greeted
 from arbitrank.errors import InputError, PluginError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation import trial, worker_process
@@ -74,7 +74,7 @@ def test_domains_are_found_by_their_record_and_nothing_is_started(folder: Path) 
     found = {one.name: one for one in survey().found if isinstance(one, Loaded)}
     assert found.keys() == {"kite", "swing"}
     kite = found["kite"].domain
-    assert isinstance(kite, RemoteDomain)
+    assert isinstance(kite, ReleaseDomain)
     assert [skill.phrases for skill in kite.skills] == [("fly",)]
     assert kite.release_name == "1.0-00000000"
     assert not kite.host.started
@@ -393,7 +393,7 @@ def test_weights_and_code_may_change_within_one_look(
 
 def test_the_workers_of_a_release_end_when_nothing_refers_to_it(live: Live, folder: Path) -> None:
     before = live._domains["kite"]
-    assert isinstance(before, RemoteDomain)
+    assert isinstance(before, ReleaseDomain)
     pair = before.host.pair()
     ended = threading.Event()
     close = pair.close
@@ -429,7 +429,7 @@ def test_the_folder_of_a_running_release_may_be_deleted_and_is_repaired(live: Li
     """What runs answers on, by its second process too; a restart fails until the release is installed again."""
     home = folder / "arbitrank-kite"
     domain = live._domains["kite"]
-    assert isinstance(domain, RemoteDomain)
+    assert isinstance(domain, ReleaseDomain)
     pair = domain.host.pair()
     until(lambda: pair.ready)
     shutil.rmtree(home)

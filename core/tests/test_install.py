@@ -19,7 +19,7 @@ from arbitrank.environments import acceptance, building, folders, install
 from arbitrank.environments.acceptance import lacking
 from arbitrank.environments.building import Sources, Tool, find_python, tool
 from arbitrank.environments.install import Installed, uninstall
-from arbitrank.environments.remote_domain import ReleaseHost
+from arbitrank.environments.release_domain import ReleaseHost
 from arbitrank.environments.requirement import package_of
 from arbitrank.environments.rollback import rollback_code
 from arbitrank.errors import InputError, PluginError

@@ -127,8 +127,8 @@ def survey(environment: Mapping[str, str] = os.environ) -> Survey:
     if folder := environment.get(ENVIRONMENTS):
         from arbitrank.environments.discovery import found_in
 
-        remote, beside = found_in(Path(folder), names)
-        found += (_once(one, claimed) for one in remote)
+        separate, beside = found_in(Path(folder), names)
+        found += (_once(one, claimed) for one in separate)
     found.sort(key=lambda one: (one.name, one.source.distribution))
     return Survey(found, [*_problems(installed, found), *beside, *_unknown(names, found)])
 

@@ -118,10 +118,10 @@ def _environment_of(name: str) -> Release | None:
     if not (folder := os.environ.get(ENVIRONMENTS)):
         return None
     from arbitrank.environments.discovery import found_in
-    from arbitrank.environments.remote_domain import RemoteDomain
+    from arbitrank.environments.release_domain import ReleaseDomain
 
     domain = loaded(found_in(Path(folder), None)[0]).get(name)
-    return domain.release if isinstance(domain, RemoteDomain) else None
+    return domain.release if isinstance(domain, ReleaseDomain) else None
 
 
 def _checked_there(

@@ -157,11 +157,11 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
     notes = (*found.notes, *([note(found.name, change)] if change else []))
     row = replace(row, title=display_names(found.name, found.domain).title, notes=notes)
     if isinstance(found.domain, HostedDomain):
-        from arbitrank.environments.remote_domain import RemoteDomain  # here, as few domains are
+        from arbitrank.environments.release_domain import ReleaseDomain  # here, as few domains are
 
-        versions = found.domain.versions if isinstance(found.domain, RemoteDomain) else None
+        versions = found.domain.versions if isinstance(found.domain, ReleaseDomain) else None
         row = replace(row, release=found.domain.release_name, environment=versions)
-        if isinstance(found.domain, RemoteDomain):
+        if isinstance(found.domain, ReleaseDomain):
             row = replace(row, box=found.domain.host.measures or None)
     if isinstance(model, Broken):
         return replace(row, status="failed", reason=model.reason)

@@ -16,7 +16,7 @@ from arbitrank.child import command, environment
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import domains_of
 from arbitrank.environments.folders import Release
-from arbitrank.environments.remote_domain import RemoteDomain, greeted
+from arbitrank.environments.release_domain import ReleaseDomain, greeted
 from arbitrank.errors import InputError, OtherCode, PluginError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import Isolation
@@ -117,7 +117,7 @@ def selftested(
     notes = []
     domains = loaded(domains_of(release))
     for name, domain in sorted(domains.items()):
-        assert isinstance(domain, RemoteDomain)
+        assert isinstance(domain, ReleaseDomain)
         report(f"testing {name} with its weights")
         found = guarded(present, name, domain, store)
         if isinstance(found, Fault):
@@ -137,12 +137,12 @@ def selftested(
     return notes
 
 
-def _test(domain: RemoteDomain, folder: Path) -> None:
+def _test(domain: ReleaseDomain, folder: Path) -> None:
     """Load an artifact in a release and self-test it there. Raises where that fails."""
     domain.hosted(folder, {}, partial(violation, domain, seconds=_PROBING), standby=False)
 
 
-def _candidate(domain: RemoteDomain, store: Store) -> str | None:
+def _candidate(domain: ReleaseDomain, store: Store) -> str | None:
     """The candidate in the store, where it passes its self-test in the release, so that it can be promoted."""
     version = store.state(domain.name)[1].candidate
     found = None if version is None else guarded(weights, domain.name, domain, store, version)

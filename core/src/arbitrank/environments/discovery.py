@@ -8,7 +8,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from arbitrank.environments.folders import Release, current, names, previous
-from arbitrank.environments.remote_domain import ReleaseHost, RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain, ReleaseHost
 from arbitrank.errors import ArbitrankError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.packages import UNKNOWN
@@ -50,7 +50,7 @@ def domains_of(release: Release, wanted: Collection[str] | None = None) -> list[
     for facts in recorded.hello.domains:
         source = Source(facts.entry_point or facts.name, recorded.package, recorded.version)
         if wanted is None or not {facts.name, source.name}.isdisjoint(wanted):
-            found.append(Loaded(facts.name, source, RemoteDomain(facts, host), facts.notes))
+            found.append(Loaded(facts.name, source, ReleaseDomain(facts, host), facts.notes))
         else:
             found.append(Disabled(facts.name, source, f"{ENVIRONMENT} does not name it"))
     for name, reason in sorted(recorded.hello.refused.items()):
@@ -58,7 +58,7 @@ def domains_of(release: Release, wanted: Collection[str] | None = None) -> list[
     return found
 
 
-def loading(domain: RemoteDomain, folder: Path) -> RemoteDomain:
+def loading(domain: ReleaseDomain, folder: Path) -> ReleaseDomain:
     """The domain in the release that can load an artifact: its own, else the one before, else its own again.
 
     A service whose code has moved and whose weights have not answers by the release before.
@@ -67,7 +67,7 @@ def loading(domain: RemoteDomain, folder: Path) -> RemoteDomain:
     found = guarded(domains_of, release) if release is not None else []
     before = None if isinstance(found, Fault) else loaded(found).get(domain.name)
     for one in (domain, before):
-        if isinstance(one, RemoteDomain) and not isinstance(guarded(one.hosted, folder, {}, standby=False), Fault):
+        if isinstance(one, ReleaseDomain) and not isinstance(guarded(one.hosted, folder, {}, standby=False), Fault):
             return one
     return domain
 

@@ -22,7 +22,7 @@ from arbitrank.environments import folders
 from arbitrank.environments.acceptance import MEMORY, checked, selftested, sound
 from arbitrank.environments.building import Sources, Tool, build, placed
 from arbitrank.environments.folders import Recorded, Release
-from arbitrank.environments.remote_domain import greeted
+from arbitrank.environments.release_domain import greeted
 from arbitrank.environments.requirement import package_of
 from arbitrank.errors import InputError, PluginError, message, os_errors
 from arbitrank.guard import Fault, guarded

@@ -17,7 +17,7 @@ from arbitrank.arbitration.probes import violation
 from arbitrank.environments import folders
 from arbitrank.environments.discovery import domains_of
 from arbitrank.environments.folders import Recorded, Release
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import ArbitrankError, InputError, NoWeights, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.registry import loaded
@@ -124,7 +124,7 @@ def problem_of(release: Release, name: str, store: Store, version: str | None, r
 def _test(release: Release, name: str, store: Store, version: str | None) -> None:
     """Load a version of a domain in a release and self-test it there. Raises where that fails."""
     domain = loaded(domains_of(release)).get(name)
-    if not isinstance(domain, RemoteDomain):
+    if not isinstance(domain, ReleaseDomain):
         raise InputError(f"{release} has no domain of that name")
     found = weights(name, domain, store, version)
     scales = with_stored({}, store).get(name, {})

@@ -21,7 +21,7 @@ from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Domain, Model
 from arbitrank.environments.discovery import loading
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import ArtifactError, OtherCode, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import baseline
@@ -206,7 +206,7 @@ def _present(name: str, domain: Domain, store: Store, stated: Mapping[str, str])
     """The weights that a domain answers with, and the code that can load them: perhaps that of the release before."""
     found = present(name, domain, store)
     check_scales(found.manifest, domain, stated)
-    return found, loading(domain, found.folder) if isinstance(domain, RemoteDomain) else domain
+    return found, loading(domain, found.folder) if isinstance(domain, ReleaseDomain) else domain
 
 
 def recogniser_of(manifest: Manifest) -> dict[str, str]:

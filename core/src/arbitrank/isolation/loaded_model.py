@@ -29,7 +29,7 @@ class _LoadedModel:
 
     domain: str
     folder: Path
-    remote: weakref.ref[HostedModel]
+    hosted: weakref.ref[HostedModel]
     scales: dict[str, str]
     crashes: int = 0
 
@@ -70,7 +70,7 @@ class LoadedModels:
 
     def load_missing(self, worker: WorkerProcess, seconds: float) -> None:
         """Load into a worker what it lacks, and forget what nothing refers to. Raises `WorkerEnded`."""
-        for number in [number for number, model in self._models.items() if model.remote() is None]:
+        for number in [number for number, model in self._models.items() if model.hosted() is None]:
             self.forget(number)
         for number, model in self._missing(worker):
             model.crashes += 1

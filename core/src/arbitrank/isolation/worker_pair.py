@@ -135,22 +135,22 @@ class WorkerPair(Host):
         """
         with self._loading:
             self._single = self._single and not standby
-            remote = self._models.add(self, domain, folder, scales)
-            number = remote.number
+            loaded = self._models.add(self, domain, folder, scales)
+            number = loaded.number
             with ExitStack() as stack:
                 stack.callback(self._models.forget, number)
                 worker = self._load_into_idle()
                 if number in worker.refused:
                     self._outdated = worker
                     raise PluginError(worker.refused[number])
-                if test and (problem := self._problem(worker, remote, test)):
+                if test and (problem := self._problem(worker, loaded, test)):
                     self._outdated = worker if worker.status() is None else None
                     raise PluginError(problem)
                 stack.pop_all()
-            remote.context_keys, remote.hypothesis_features = worker.stated.get(number, (None, None))
+            loaded.context_keys, loaded.hypothesis_features = worker.stated.get(number, (None, None))
             with self._lock:
                 self.active, self._outdated = worker, self.active
-            return remote
+            return loaded
 
     def _problem(self, worker: WorkerProcess, model: HostedModel, test: SelfTest) -> str | None:
         """The problem of a model in a worker that answers no requests; the worker is retired where it ends."""

@@ -19,7 +19,7 @@ import msgspec
 
 from arbitrank.environments.discovery import domains_of, releases_in
 from arbitrank.environments.folders import Release, previous, releases
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import ArtifactError, InputError, OtherCode, PluginError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.live.patience import Patience
@@ -41,7 +41,7 @@ class CodeStatus(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
-Replacement = Callable[[str, Mapping[str, RemoteDomain]], None]
+Replacement = Callable[[str, Mapping[str, ReleaseDomain]], None]
 """Has a package's domains answer in the place of those of its release before; none are there after it is uninstalled.
 
 Raises `ArbitrankError` where they cannot, and leaves everything as it is.
@@ -211,7 +211,7 @@ class CodeFollower:
     def _swap(self, package: str, release: Release | None) -> None:
         found: list[Found] = [] if release is None else domains_of(release, names_wanted())
         refused = [one for one in found if isinstance(one, Refused)]
-        domains = {name: one for name, one in loaded(found).items() if isinstance(one, RemoteDomain)}
+        domains = {name: one for name, one in loaded(found).items() if isinstance(one, ReleaseDomain)}
         if release is not None and not domains and len(refused) == len(found):
             raise PluginError("; ".join(one.reason for one in refused) or "it has no domain")
         self._replace(package, domains)

@@ -23,7 +23,7 @@ from arbitrank.arbitration.lineup import outdated, served
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.configuration import completed
 from arbitrank.domain import Domain, Model
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.learn.rerankers import baseline
 from arbitrank.live import loader
@@ -248,7 +248,7 @@ class Live:
         with self._follower.lock:
             return loader.changes_of(self._follower.states, self._domains, package)
 
-    def _replace_code(self, package: str, domains: Mapping[str, RemoteDomain]) -> None:
+    def _replace_code(self, package: str, domains: Mapping[str, ReleaseDomain]) -> None:
         """Have a release's domains answer in the place of the package's others. Raises as `Replacement` does."""
         before = {name for name, one in self._domains.items() if loader.is_of(one, package)}
         loader.check_claims(package, domains, self._domains)

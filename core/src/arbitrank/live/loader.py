@@ -15,7 +15,7 @@ from arbitrank.arbitration.hosted_domain import HostedDomain
 from arbitrank.arbitration.probes import violation
 from arbitrank.domain import Domain, Model
 from arbitrank.environments.folders import Release
-from arbitrank.environments.remote_domain import RemoteDomain
+from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import ArbitrankError, ArtifactError, OtherCode, PluginError, StoreError
 from arbitrank.guard import Fault, guarded
 from arbitrank.isolation.groups import Isolation, WorkerGroups
@@ -71,7 +71,7 @@ class VersionLoader:
         stated = with_stored(self.stated.scales, self.store).get(name, {})
         if isinstance(domain, HostedDomain):  # tested where it is loaded, before it answers there
             check_scales(found.manifest, domain, stated)
-            if isinstance(domain, RemoteDomain):
+            if isinstance(domain, ReleaseDomain):
                 domain.host.settings = self.limits
             model: Any = domain.hosted(found.folder, stated, partial(violation, domain, seconds=_SECONDS))
             return LoadedVersion(model, found.manifest, found.origin)
@@ -100,12 +100,12 @@ class VersionLoader:
 
 def is_of(domain: Domain, package: str) -> bool:
     """True for a domain of that package's environment."""
-    return isinstance(domain, RemoteDomain) and domain.release.package == package
+    return isinstance(domain, ReleaseDomain) and domain.release.package == package
 
 
 def releases_of(domains: Mapping[str, Domain]) -> dict[str, Release]:
     """The releases that domains come from, by package."""
-    return {one.release.package: one.release for one in domains.values() if isinstance(one, RemoteDomain)}
+    return {one.release.package: one.release for one in domains.values() if isinstance(one, ReleaseDomain)}
 
 
 def check_claims(package: str, domains: Mapping[str, Domain], others: Mapping[str, Domain]) -> None:
@@ -113,7 +113,7 @@ def check_claims(package: str, domains: Mapping[str, Domain], others: Mapping[st
     for name in sorted(domains.keys() & others.keys()):
         other = others[name]
         if not is_of(other, package):
-            owner = f"the environment {other.release}" if isinstance(other, RemoteDomain) else "an installed package"
+            owner = f"the environment {other.release}" if isinstance(other, ReleaseDomain) else "an installed package"
             raise ArbitrankError(f"claims the domain {name!r}, which {owner} has; uninstall one of the two")
 
 
@@ -122,7 +122,7 @@ def failing(domains: Mapping[str, Domain], states: Mapping[str, FollowedState]) 
     found = {}
     for name, domain in domains.items():
         serving = states[name].serving
-        if isinstance(domain, RemoteDomain) and states[name].refused and isinstance(serving, Broken):
+        if isinstance(domain, ReleaseDomain) and states[name].refused and isinstance(serving, Broken):
             found[domain.release.package] = f"{name}: {serving.reason}"
     return found
 
@@ -156,7 +156,7 @@ def load_state(
 
 
 def code_states(
-    domains: Mapping[str, RemoteDomain], *, loader: VersionLoader, shadowed: Collection[str], before: Collection[str]
+    domains: Mapping[str, ReleaseDomain], *, loader: VersionLoader, shadowed: Collection[str], before: Collection[str]
 ) -> dict[str, FollowedState]:
     """The state of each domain of a release, its versions loaded and tested in both workers.
 
@@ -176,7 +176,7 @@ def outdated_states(states: Mapping[str, FollowedState], followed: Mapping[str, 
     return [name for name, state in states.items() if numbers.get(name, 0) > state.number]
 
 
-def check_spares(domains: Mapping[str, RemoteDomain], states: Mapping[str, FollowedState]) -> None:
+def check_spares(domains: Mapping[str, ReleaseDomain], states: Mapping[str, FollowedState]) -> None:
     """Test the stable models of a release in its second worker too. Raises `PluginError` where one fails there."""
     models: dict[str, HostedModel] = {}
     for name, state in states.items():

@@ -29,7 +29,7 @@ from arbitrank.packages import CORE
 from arbitrank.training_environment import TrainingEnvironment, check_code
 from arbitrank.values import Example
 
-__all__ = ["ReleaseHost", "RemoteDomain", "greeted"]
+__all__ = ["ReleaseDomain", "ReleaseHost", "greeted"]
 
 _EXAMPLES = 600.0  # seconds in which a domain has to write its examples
 _TRAINING = 7 * 86_400.0  # seconds that a training may take
@@ -98,7 +98,7 @@ def _end(pair: WorkerPair, held: Lease) -> None:
     threading.Thread(target=close, name=f"arbitrank end of {pair.name}", daemon=True).start()
 
 
-class RemoteDomain(HostedDomain):
+class ReleaseDomain(HostedDomain):
     """A domain of a release; everything that it does happens in the release's environment."""
 
     def __init__(self, facts: DomainStated, host: ReleaseHost) -> None:
