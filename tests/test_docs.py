@@ -564,6 +564,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert not anchor or anchor in anchors(page.parent / path if path else page), target
 
 
+def test_every_page_that_the_core_names_exists() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "core" / "src").rglob("*.py"))
+    named = set(re.findall(r"\bdocs/[a-z0-9/_-]+\.md", code))
+    assert named
+    assert [page for page in sorted(named) if not (ROOT / page).is_file()] == []
+
+
 def test_every_variable_that_the_core_reads_is_explained() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "core" / "src").rglob("*.py"))
     pages = [path for folder in ("how-to", "reference") for path in (DOCS / folder).glob("*.md")]

@@ -104,7 +104,7 @@ def _check(read: ReadReport) -> None:
     if read.lessons is not None and not read.lessons.labelled:
         raise DataError(
             f"{where}: no request of this log has a truth, by which what outcomes teach could be measured; see "
-            "docs/how-to/learn-from-outcomes.md"
+            "docs/explanation/outcomes.md"
         )
     if read.examples.total():
         return
