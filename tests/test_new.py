@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-WAYS = {"games": "--toolkit", "lamps": "--own-nlu", "timers": "--own-model"}
+WAYS = {"games": ("--toolkit",), "lamps": ("--own-nlu",), "timers": ("--own-model", "--remote")}
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,12 @@ def home(new_home: Callable[[], Any], wheels: dict[str, Path]) -> Any:
     made.install(wheels["arbitrank"])
     built = []
     for name, way in WAYS.items():
-        lines = made.arbitrank("new", name, way).splitlines()
+        lines = made.arbitrank("new", name, *way).splitlines()
         assert lines[0].startswith(f"./arbitrank-{name}: "), lines
-        assert lines[-2].split("./")[0] == "  pip install -e "
-        assert lines[-2].endswith(f" && arbitrank check {name}")
+        after = lines[lines.index("next:") + 1 :]
+        assert after[0].split("./")[0] == "  pip install -e "
+        assert after[0].endswith(f" && arbitrank check {name}")
+        assert (f"  [domains.{name}]" in after) == ("--remote" in way)
         (wheel,) = WheelBuilder(str(made.folder / f"arbitrank-{name}")).build(versions=["standard"])
         built.append(Path(wheel))
     made.install(*built)

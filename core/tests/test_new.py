@@ -17,7 +17,7 @@ from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.nlu.patterns import generate
 from arbitrank.packages import core_version
-from arbitrank.scaffold import distribution
+from arbitrank.scaffold import distribution, service
 from arbitrank.scaffold.distribution import Created, Wanted, create, place_of
 from arbitrank.scaffold.files import filled
 from arbitrank.scaffold.names import DomainNames, names_of
@@ -45,18 +45,20 @@ def corpus(folder: Path, lines: Sequence[object] = CORPUS) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[DomainNames, Created]]:
-    """A distribution made by each way, and one from a corpus."""
+    """A distribution made by each way, one that can be a service, and one from a corpus."""
     folder = tmp_path_factory.mktemp("made")
     found = {}
     for way, name in WAYS.items():
         names = names_of(name)
         found[way] = names, create(Wanted(names, way), place_of(names, folder))
+    names = names_of("hour-glasses")
+    found["service"] = names, create(Wanted(names, "own-model", service=True), place_of(names, folder))
     names = names_of("tea")
     found["from"] = names, create(Wanted(names, source=corpus(folder)), place_of(names, folder))
     return found
 
 
-@pytest.mark.parametrize("way", [*WAYS, "from"])
+@pytest.mark.parametrize("way", [*WAYS, "service", "from"])
 def test_a_new_domain_fulfils_the_suite(made: dict[str, tuple[DomainNames, Created]], way: str) -> None:
     names, created = made[way]
     with imported(names, created.folder) as domain:
@@ -65,7 +67,7 @@ def test_a_new_domain_fulfils_the_suite(made: dict[str, tuple[DomainNames, Creat
     assert way == "from" or not created.unfulfilled
 
 
-@pytest.mark.parametrize("way", [*WAYS, "from"])
+@pytest.mark.parametrize("way", [*WAYS, "service", "from"])
 def test_a_new_distribution_is_complete(made: dict[str, tuple[DomainNames, Created]], way: str) -> None:
     names, created = made[way]
     files = {path.relative_to(created.folder).as_posix() for path in created.folder.rglob("*") if path.is_file()}
@@ -84,7 +86,8 @@ def test_a_new_distribution_is_complete(made: dict[str, tuple[DomainNames, Creat
     about = tomllib.loads((created.folder / "pyproject.toml").read_text(encoding="utf-8"))
     major, minor = core_version().split(".")[:2]
     assert about["project"]["name"] == names.distribution
-    assert about["project"]["dependencies"] == [f"arbitrank>={major}.{minor},<{int(major) + 1}"]
+    core = "arbitrank[serve]" if way == "service" else "arbitrank"
+    assert about["project"]["dependencies"] == [f"{core}>={major}.{minor},<{int(major) + 1}"]
     assert about["project"]["entry-points"] == {"arbitrank.domains.v1": {names.name: f"{names.package}.plugin"}}
     readme = (created.folder / "README.md").read_text(encoding="utf-8")
     recogniser = created.folder / package / "model" / "recogniser" / "recogniser.json"
@@ -100,6 +103,21 @@ def test_a_new_distribution_is_complete(made: dict[str, tuple[DomainNames, Creat
             assert not any(line != line.rstrip() for line in text.split("\n")), file
         if file.endswith(".py"):
             ast.parse(text)
+
+
+def test_one_that_can_be_a_service_has_its_application_and_the_lines_that_name_it(
+    made: dict[str, tuple[DomainNames, Created]],
+) -> None:
+    names, created = made["service"]
+    assert {"tests/test_service.py", f"src/{names.package}/service.py"} <= set(created.files)
+    assert not {"tests/test_service.py", "src/arbitrank_egg_timers/service.py"} & set(made["own-model"][1].files)
+    lines = service.configuration(names)
+    stated = tomllib.loads(lines)["domains"]["hour-glasses"]
+    assert stated["url"] == "http://127.0.0.1:8701"
+    readme = (created.folder / "README.md").read_text(encoding="utf-8")
+    assert f"```toml\n{lines}```" in readme
+    assert readme.count(service.start(names)) == 2
+    assert readme.index("## As a service of its own") < readme.index("## Release")
 
 
 def test_patterns_of_a_corpus_draw_what_it_has_and_more(made: dict[str, tuple[DomainNames, Created]]) -> None:
@@ -264,6 +282,7 @@ def test_nothing_is_left_where_it_fails(
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        (["--own-nlu", "--remote"], "--own-nlu has no recogniser to serve"),
         (["--own-model", "--from", "x"], "nothing is learned for --own-model"),
         (["--corpus", "rasa"], "--corpus: no --from"),
         (["--scale", "games=0..100"], "--scale: no --own-nlu"),

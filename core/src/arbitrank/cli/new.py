@@ -8,13 +8,14 @@ import shlex
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 from msgspec.structs import asdict
 
 from arbitrank.cli import options
-from arbitrank.configuration import stated_scales
+from arbitrank.configuration import FILE, stated_scales
 from arbitrank.errors import InputError
 from arbitrank.extras import required
 from arbitrank.importers.corpora import FORMATS, format_of
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     multiple=True,
     help="With --own-nlu: the scale of your scores, as NAME=0..100. May be repeated.",
 )
+@click.option(
+    "--remote", is_flag=True, help="It can be a service of its own too, which another arbitrank queries over HTTP."
+)
 @click.option("--into", type=options.PATH, metavar="DIR", help="The folder to make it in.  [default: here]")
 @options.as_json
 def new(
@@ -56,14 +60,16 @@ def new(
     source: Path | None,
     corpus: str | None,
     scales: Sequence[str],
+    remote: bool,
     into: Path | None,
     as_json: bool,
 ) -> None:
     """Make the distribution arbitrank-NAME of a new domain NAME, which works as it is.
 
     It has a small corpus, weights, tests, a README and a changelog: replace the corpus and the texts by your own. With
-    --from, intents, slots, patterns and lists are learned from your corpus, and what was left out is listed. Nothing is
-    overwritten.
+    --from, intents, slots, patterns and lists are learned from your corpus, and what was left out is listed. With
+    --remote it can be a service of its own too; the lines of arbitrank.toml for whoever queries it are printed. Nothing
+    is overwritten.
 
     Example: arbitrank new podcasts --from corpus.jsonl
     """
@@ -71,21 +77,30 @@ def new(
     options.needs("--own-nlu", way == "own-nlu" or None, scale=scales)
     if source is not None and way == "own-model":
         raise InputError("--from: nothing is learned for --own-model; expected --toolkit or --own-nlu")
+    if remote and way == "own-nlu":
+        raise InputError(
+            "--remote: --own-nlu has no recogniser to serve, expected --toolkit or --own-model; an NLU that is a "
+            f"service already is queried as it is, by url and format in [domains.{name}]"
+        )
     if corpus is not None and way == "own-nlu":
         raise InputError("--corpus: --own-nlu learns from hypotheses; run first: arbitrank import VENDOR")
     stated = _scales(scales, name)
     names = names_of(name)
     with required("new"):
         from arbitrank.scaffold.distribution import Wanted, create, place_of
+        from arbitrank.scaffold.service import configuration, start
     folder = place_of(names, into)
     signal.signal(signal.SIGTERM, _interrupted)
-    made = create(Wanted(names, way, source, corpus and format_of(corpus), stated), folder)
+    made = create(Wanted(names, way, source, corpus and format_of(corpus), stated, remote), folder)
     install = f"pip install -e {shlex.quote(_shown(folder))} && arbitrank check {name}"
-    commands = [install, _try(name, way, made.phrase, folder, names.package)]
-    _report(made, names, way == "toolkit" and source is None, commands, as_json)
+    commands = [install, _try(name, way, made.phrase, folder, names.package), *([start(names)] if remote else [])]
+    lines = configuration(names) if remote else None
+    _report(made, names, way == "toolkit" and source is None, commands, lines, as_json)
 
 
-def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[str], as_json: bool) -> None:
+def _report(
+    made: Created, names: DomainNames, drawn: bool, commands: Sequence[str], lines: str | None, as_json: bool
+) -> None:
     if as_json:
         left = [{"kind": kind, "count": n, "examples": shown} for kind, (n, shown) in made.left_out.items()]
         report = {
@@ -103,6 +118,7 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
             "listed_in": list(made.listed),
             "licensed": made.licensed,
             "next": list(commands),
+            "configuration": lines,
         }
         click.echo(json.dumps(report, ensure_ascii=False))
         return
@@ -122,6 +138,8 @@ def _report(made: Created, names: DomainNames, drawn: bool, commands: Sequence[s
     if not made.licensed:
         click.echo('no license yet: before you publish it, add LICENSE, and license = "…" in pyproject.toml')
     click.echo("\n".join(["next:", *(f"  {command}" for command in commands)]))
+    if lines:
+        click.echo(f"in {FILE} of the arbitrank that queries it:\n{indent(lines, '  ')}", nl=False)
 
 
 def _try(name: str, way: str, phrase: str, folder: Path, package: str) -> str:

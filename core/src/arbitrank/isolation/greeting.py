@@ -25,7 +25,7 @@ from arbitrank.registry import Found, Loaded
 from arbitrank.titles import display_names, feature_phrases
 from arbitrank.training_environment import libraries_of
 
-__all__ = ["CAPABILITIES", "hello"]
+__all__ = ["CAPABILITIES", "facts_of", "hello"]
 
 CAPABILITIES = ("batch", "examples", "explain", "given", "selftest", "train")
 """Capabilities of this core's workers: its messages of these names, explanations, and hypotheses in requests."""
@@ -42,7 +42,7 @@ def hello(found: Iterable[Found], rings: bool = False) -> Hello:
         if not isinstance(one, Loaded):
             refused[one.name] = _short(one.reason)
             continue
-        facts = guarded(_stated, one)
+        facts = guarded(facts_of, one)
         if isinstance(facts, Fault):
             refused[one.name] = _short(message(facts, "cannot be described: "))
         elif len(encode(facts)) > MAX_OUTCOMES // 4:
@@ -61,7 +61,7 @@ def hello(found: Iterable[Found], rings: bool = False) -> Hello:
     )
 
 
-def _stated(one: Loaded) -> DomainStated:
+def facts_of(one: Loaded) -> DomainStated:
     """The facts that a domain states. Raises `PluginError` where one is of another type."""
     domain, names = one.domain, display_names(one.name, one.domain)
     shipped, keys = stated(domain, "shipped"), stated(domain, "context_keys")

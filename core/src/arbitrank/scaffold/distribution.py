@@ -14,6 +14,7 @@ from arbitrank.evaluate.metrics import Calibration
 from arbitrank.scaffold.files import filled
 from arbitrank.scaffold.from_corpus import corpus_files, hypotheses_files
 from arbitrank.scaffold.names import DomainNames
+from arbitrank.scaffold.service import with_service
 from arbitrank.scaffold.sources import read_source
 from arbitrank.scaffold.weights import imported, train_shipped, unfulfilled
 from arbitrank.scaffold.workspace import is_workspace, list_plugin, with_license, workspace_of
@@ -28,7 +29,8 @@ _NOT_YET = "NOT_YET: dict[str, str] = {}"
 class Wanted:
     """A new distribution as it is asked for: its names and its way, and the source of its data, if any.
 
-    `format` is that of a source which is not ours; `scales` are of the scores of an NLU of one's own.
+    `format` is that of a source which is not ours; `scales` are of the scores of an NLU of one's own. With `service`,
+    it can be a service of its own.
     """
 
     names: DomainNames
@@ -36,6 +38,7 @@ class Wanted:
     source: Path | None = None
     format: str | None = None
     scales: Mapping[str, str] | None = None
+    service: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def create(wanted: Wanted, folder: Path, settings: Settings = Settings()) -> Cre
     Raises `InputError` for a source that cannot be read, `DataError` where it does not suffice to learn from.
     """
     names, content, root = wanted.names, _content(wanted), workspace_of(folder)
+    if wanted.service:
+        with_service(content.files, names, content.phrase)
     if root is not None:
         with_license(content.files, root)
     with (

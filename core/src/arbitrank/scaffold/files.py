@@ -8,10 +8,13 @@ from string import Template
 
 from arbitrank.scaffold.names import DomainNames
 
-__all__ = ["WAYS", "filled", "template"]
+__all__ = ["SERVICE", "WAYS", "filled", "template"]
 
 WAYS = ("toolkit", "own-nlu", "own-model")
 """The ways to build a domain, each with a folder of templates; `corpus` is the toolkit's with data of one's own."""
+
+SERVICE = "remote"
+"""The folder of templates that a domain has too where it is a service of its own."""
 
 _TEMPLATES = Path(__file__).parents[1] / "templates" / "new"
 _SUFFIX = ".template"
@@ -23,9 +26,10 @@ def template(place: str) -> str:
 
 
 def filled(folder: str, names: DomainNames, texts: Mapping[str, str]) -> dict[str, str]:
-    """The files of a way by their places in the distribution. `texts` are values beside those of the names.
+    """The files of a way by their places in the distribution, with those of all ways, which `SERVICE` is not.
 
-    A template names a value as `$name`; `package` and `module` in a place are those of the domain.
+    `texts` are values beside those of the names. A template names a value as `$name`; `package` and `module` in a place
+    are those of the domain.
     """
     values = {
         "name": names.name,
@@ -39,7 +43,8 @@ def filled(folder: str, names: DomainNames, texts: Mapping[str, str]) -> dict[st
         **texts,
     }
     found = {}
-    for root in (_TEMPLATES / "all", _TEMPLATES / folder):
+    for part in [folder] if folder == SERVICE else ["all", folder]:
+        root = _TEMPLATES / part
         for path in sorted(root.rglob(f"*{_SUFFIX}")):
             place = path.relative_to(root).as_posix().removesuffix(_SUFFIX)
             place = place.replace("gitignore", ".gitignore").replace("src/package/", f"src/{names.package}/")
