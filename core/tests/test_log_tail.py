@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +12,7 @@ from msgspec.structs import replace
 
 from arbitrank.answerlog import tail
 from arbitrank.answerlog.feedback import Feedback
+from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.tail import LogTail
 from arbitrank.errors import DataError
 from arbitrank.values import Answer, Decision, DomainReport, Hypothesis, Ranked, Truth
@@ -60,6 +63,46 @@ def test_feedback_changes_its_request_and_when_that_was_changed(tmp_path: Path) 
     one = found.lines()[1]
     assert (one.line.outcome, one.line.called, one.line.truth, one.changed) == ("rejected", "tool", Truth("x"), 8.0)
     assert found.lines()[0].changed == 2.0
+
+
+def feedback(**fields: Any) -> bytes:
+    return msgspec.json.encode(Feedback(**fields)) + b"\n"
+
+
+def test_feedback_is_joined_by_the_rules_of_the_whole_log_in_whatever_order_it_comes(tmp_path: Path) -> None:
+    now, hour = time(), 3_600.0
+    before = feedback(id="early", outcome="accepted", session=None, time=now - 2 * hour)
+    write(tmp_path, 1, before, feedback(id="first", truth=Truth("x"), time=now))
+    found = LogTail(tmp_path)
+    assert ids(found) == []
+    asked = {id: Logged(id=id, utterance="x", answer=NONE, time=now - hour, session="kitchen")
+             for id in ("early", "first", "other", "future", "twice")}  # fmt: skip
+    write(tmp_path, 2, *(msgspec.json.encode(one) + b"\n" for one in asked.values()))
+    assert len(ids(found)) == 5
+    write(
+        tmp_path, 3,
+        feedback(id="other", outcome="rejected", session="attic", time=now),
+        feedback(id="future", outcome="rejected", session="kitchen", time=now + hour),
+        feedback(id="twice", outcome="rejected", session="kitchen", time=now),
+    )  # fmt: skip
+    assert len(ids(found)) == 5
+    write(tmp_path, 1, feedback(id="twice", outcome="accepted", session="kitchen", time=now))
+    joined = {line.id: line for line in read_log(tmp_path) if isinstance(line, Logged)}
+    assert {one.line.id: one.line for one in found.lines()} == joined
+    assert {id for id, line in joined.items() if line.outcome or line.truth} == {"first", "twice"}
+    assert (
+        joined["twice"].outcome == "rejected"
+    )  # in the order of the log, which one writer's segment before another's is
+
+
+def test_feedback_on_requests_that_are_not_kept_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "LINES", 3)
+    write(tmp_path, 1, *(feedback(id=str(n), truth=Truth("x")) for n in range(10)))
+    found = LogTail(tmp_path)
+    assert ids(found) == []
+    write(tmp_path, 1, *(line(str(n), n) for n in range(5, 10)))
+    assert [(one.line.id, one.line.truth) for one in found.lines()] == [(str(n), Truth("x")) for n in (9, 8, 7)]
+    assert len(found._said) <= 6
 
 
 def test_no_more_is_kept_nor_read_than_is_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import baseline
 from arbitrank.outcomes.suite_cases import Case, stored_cases
 from arbitrank.outcomes.suite_runs import SuiteRun, run_suites
-from arbitrank.shortlist.artifact import load_shortlister
 from arbitrank.shortlist.hyprank import read_hyprank
-from arbitrank.shortlist.shortlister import Shortlisting
+from arbitrank.shortlist.served import served_shortlisting
+from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.decision_settings import load_decisions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
@@ -27,14 +27,32 @@ from arbitrank.store.store import Store
 
 
 def serving_now(
-    store: Store, domains: Mapping[str, Domain], decisions: DecisionSettings = DecisionSettings()
+    store: Store,
+    domains: Mapping[str, Domain],
+    decisions: DecisionSettings = DecisionSettings(),
+    shortlist: ShortlistSettings | None = None,
 ) -> Arbitrator:
-    """The arbitrator over the stable versions, with the stable HypRank; `decisions` are the operator's."""
+    """The arbitrator over the stable versions, with the stable HypRank; `decisions` are the operator's.
+
+    With `shortlist`, the settings of a service that has one, the stable Shortlister chooses the domains too.
+    """
     served, hyprank = load_domains(domains, store, decisions.scales), store.stable(HYPRANK)
-    order = None if hyprank is None else read_hyprank(hyprank)
+    order, listing = None if hyprank is None else read_hyprank(hyprank), None
+    if shortlist is not None:
+        listing = _listing(store.stable(SHORTLIST), domains, store, shortlist)
     return Arbitrator(
-        served, settled(decisions, store), hyprank=order, fallback=baseline, profiles=profiles_of(domains)
-    )
+        served, settled(decisions, store), hyprank=order, shortlisting=listing, fallback=baseline,
+        profiles=profiles_of(domains),
+    )  # fmt: skip
+
+
+def _listing(
+    folder: Path | None, domains: Mapping[str, Domain], store: Store, settings: ShortlistSettings
+) -> Shortlisting | None:
+    """The stage by the Shortlister in a folder, None without one."""
+    if folder is None:
+        return None
+    return served_shortlisting(folder, read_manifest(folder).version, domains, store, settings)
 
 
 def exchanged(
@@ -45,19 +63,21 @@ def exchanged(
     folder: Path,
     decisions: DecisionSettings = DecisionSettings(),
     by: Recalibration | None = None,
+    shortlist: ShortlistSettings = ShortlistSettings(),
 ) -> tuple[Arbitrator, Arbitrator]:
     """The arbitrators before and after the artifact in `folder` replaces what serves under a name.
 
-    A Shortlister takes part where it is what is exchanged. `by` is the recalibration of a domain's candidate.
+    `by` is the recalibration of a domain's candidate, `shortlist` are the settings of a Shortlister that is exchanged,
+    which then takes part.
     """
     if name == DECISIONS:
         return now, replace(now, decisions=combined(decisions, load_decisions(folder)))
     if name == HYPRANK:
         return now, replace(now, hyprank=read_hyprank(folder))
     if name == SHORTLIST:
-        stable = store.stable(SHORTLIST)
-        listing = None if stable is None else Shortlisting(load_shortlister(stable))
-        return replace(now, shortlisting=listing), replace(now, shortlisting=Shortlisting(load_shortlister(folder)))
+        lists = (_listing(one, domains, store, shortlist) for one in (store.stable(SHORTLIST), folder))
+        before, after = (replace(now, shortlisting=one) for one in lists)
+        return before, after
     scales = with_stored(decisions.scales, store).get(name, {})
     model = guarded(load_model, domains[name], folder, scales)
     candidate: Serving | Broken

@@ -1,4 +1,4 @@
-"""Previews of a change of a domain: the replay of requests with the version or recalibration that it would serve with.
+"""Previews of a change of a domain or stage: the replay of requests with the version that would serve.
 
 The changes are those of a store: promoting a version, going back to the previous one, and recalibrating the stable one.
 """
@@ -16,10 +16,11 @@ from msgspec.structs import replace
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Domain
-from arbitrank.errors import InputError
+from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.reliability import ReliabilityCurve
-from arbitrank.exchanged import suites_of
+from arbitrank.exchanged import exchanged, serving_now, suites_of
+from arbitrank.impact.answered import answered_impact
 from arbitrank.impact.curves import answer_curves, own_curves
 from arbitrank.impact.flips import Side
 from arbitrank.impact.gate import GateLimits, GateReason, judge, over_limit
@@ -28,7 +29,9 @@ from arbitrank.impact.recalibrating import fit
 from arbitrank.impact.report import Impact, measure
 from arbitrank.impact.suite_gate import suite_reasons
 from arbitrank.impact.value_work import value_in
+from arbitrank.promotion import consider
 from arbitrank.registry import domain_named
+from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import read_card
 from arbitrank.store.kinds import train_command
 from arbitrank.store.loading import present
@@ -103,18 +106,62 @@ def _exchanged(
     store: Store, domains: Mapping[str, Domain], name: str, verb: Verb, version: str | None, by: Recalibration | None
 ) -> tuple[Path, Calibration | None, Recalibration | None]:
     """The artifact that would serve, its card where it is to be promoted or serves again, and its recalibration."""
-    _, state = store.state(name)
     if verb == "shrink":
         return present(name, domain_named(name, domains), store).folder, None, by
-    chosen = state.previous if verb == "rollback" else version or state.candidate
-    if chosen is None:
-        missing = "previous version" if verb == "rollback" else "candidate"
-        raise InputError(f"{name}: no {missing} in {store}; run: {train_command(name)}")
+    chosen = _chosen(store, name, verb, version)
     folder = store.fetch(name, chosen)
     if verb == "promote":
         return folder, read_card(folder), None
     served = (one.state.served_by for one in reversed(store.history(name)) if one.state.stable == chosen)
     return folder, read_card(folder), next(served, None)
+
+
+def _chosen(store: Store, name: str, verb: Verb, version: str | None) -> str:
+    """The version that would serve. Raises `InputError` where there is none."""
+    _, state = store.state(name)
+    chosen = state.previous if verb == "rollback" else version or state.candidate
+    if chosen is None:
+        missing = "previous version" if verb == "rollback" else "candidate"
+        raise InputError(f"{name}: no {missing} in {store}; run: {train_command(name)}")
+    return chosen
+
+
+def stage_preview(
+    store: Store,
+    domains: Mapping[str, Domain],
+    name: str,
+    verb: Verb,
+    path: Path,
+    *,
+    version: str | None = None,
+    since: float | None = None,
+    called: str | None = None,
+    decisions: DecisionSettings = DecisionSettings(),
+    shortlist: ShortlistSettings | None = None,
+) -> Preview:
+    """The preview of a change of the decision settings, the Shortlister or the HypRank, as `preview` has it.
+
+    The requests are answered whole, with what serves now and with the change. The gate's reasons are those that a
+    promotion of the version would have, by the audit set. `shortlist` are the settings of a service that has one.
+    Raises `InputError` where there is no such version, or the change is none of a stage.
+    """
+    if verb == "shrink":
+        raise InputError(f"{name}: a stage has no probabilities of its own to recalibrate")
+    number, state = store.state(name)
+    chosen, notes = _chosen(store, name, verb, version), list[str]()
+    judgement = consider(store, domains, name, chosen, decisions=decisions, note=notes.append)
+    if judgement.problem is not None:
+        raise ArtifactError(f"{name} {chosen}: {judgement.problem}")
+    now = serving_now(store, domains, decisions, shortlist)
+    before, after = exchanged(
+        now, store, domains, name, store.fetch(name, chosen), decisions, shortlist=shortlist or ShortlistSettings()
+    )
+    versions = state.stable, chosen
+    impact, found = answered_impact(path, before.answer, after.answer, name, versions, since=since, called=called)
+    judged = "on the audit set" if judgement.audit is not None else "on no request, as the store has no audit set"
+    notes = [f"its gate judges it {judged}", *notes, *impact.notes]
+    impact = replace(impact, suites=judgement.suites, notes=notes)
+    return Preview(name, verb, number, impact, judgement.reasons, answer_curves(impact, found), {})
 
 
 def _worse(impact: Impact, limits: GateLimits) -> list[GateReason]:

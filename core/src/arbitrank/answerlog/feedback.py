@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from arbitrank.truths import Labelling, any_of
 from arbitrank.values import Truth
 from arbitrank.wire.json_lines import BadLine
-from arbitrank.wire.requests import Outcome, SkillName, identity
+from arbitrank.wire.requests import Logged, Outcome, SkillName, identity
 
 CLOCKS = 60.0
 """Seconds by which clocks of two machines may differ."""
@@ -105,9 +105,9 @@ class FeedbackById:
     def __init__(self, now: float | None = None) -> None:
         self.truths: dict[str, Truth] = {}
         self.unused = UnusedFeedback()
+        self._now = time.time() if now is None else now
         self._reactions: dict[str, Reaction] = {}
         self._met: set[str] = set()
-        self._now = time.time() if now is None else now
 
     def add(self, where: str, line: bytes) -> None:
         """Add a line of feedback, if it can be read."""
@@ -134,6 +134,15 @@ class FeedbackById:
             fields += b"" if reaction.called is None else b',"called":' + msgspec.json.encode(reaction.called)
         return line.rstrip()[:-1] + fields + b"}\n"
 
+    def with_feedback(self, line: Logged) -> Logged:
+        """A decoded request with its feedback, as `joined` has it."""
+        truth, reaction = self.truths.get(line.id or ""), self._meet(line.id, line.time, line.session)
+        if truth is not None:
+            line = replace(line, truth=truth)
+        if reaction is not None:
+            line = replace(line, outcome=reaction.outcome, called=reaction.called or line.called)
+        return line
+
     def end(self) -> UnusedFeedback:
         """The counts once every request of the log was joined."""
         self.unused.unknown = len(self._reactions.keys() - self._met)
@@ -141,20 +150,21 @@ class FeedbackById:
 
     def meet(self, head: LineHead) -> Reaction | None:
         """The reaction to the answer of a request, None where there is none that can be."""
-        if head.id is None or (found := self._reactions.get(head.id)) is None:
+        return self._meet(head.id, head.time, head.session)
+
+    def _meet(self, id: str | None, answered: float | None, session: Any) -> Reaction | None:
+        if id is None or (found := self._reactions.get(id)) is None:
             return None
-        first = head.id not in self._met
-        self._met.add(head.id)
-        if found.time is not None and head.time is not None and found.time < head.time - CLOCKS:
+        first = id not in self._met
+        self._met.add(id)
+        if found.time is not None and answered is not None and found.time < answered - CLOCKS:
             self.unused.early += first
             return None
-        if (
-            found.session is not None
-            and isinstance(head.session, Raw)
-            and found.session != identity(msgspec.json.decode(head.session))
-        ):
-            self.unused.other_session += first
-            return None
+        if found.session is not None and session is not UNSET:
+            given = msgspec.json.decode(session) if isinstance(session, Raw) else session
+            if given is not None and found.session != identity(given):
+                self.unused.other_session += first
+                return None
         return found
 
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from arbitrank.answerlog.feedback import Feedback
-from arbitrank.answerlog.joining import size_of
+from arbitrank.answerlog.feedback import FeedbackById
+from arbitrank.answerlog.joining import head_of, size_of
 from arbitrank.answerlog.segments import segments
 from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.values import Answer
+from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import Logged, decode_logged
 
 LINES = 2_000
 """Requests that are kept."""
 
+FAILURES = ("failed", "late")
+"""Statuses of domains that were to answer, and did not."""
+
 _BYTES = 4 << 20  # read of what is new; more than that, and the older part of it is left out
-_KEPT = 16 << 20  # of hypotheses that are kept, with those that go before them
-_decode_feedback = msgspec.json.Decoder(Feedback).decode
+_KEPT = 16 << 20  # of hypotheses that are kept, with those that go before them, and of feedback
+_SAID = 64 << 10  # of a line of feedback; a longer one is left out
 
 
 class Place(NamedTuple):
@@ -38,12 +43,15 @@ class TailLine(NamedTuple):
     """A request of a log in short, and the time of the last line on it, its own or its feedback's, since 1970.
 
     Its answer has only the reading that was acted on, else the first, and the domains that did not answer. Hypotheses
-    are there where the caller brought them, or where they stand for words that are not kept.
+    are there where the caller brought them, or where they stand for words that are not kept; account, dialogue and the
+    selection are not. `line` has the feedback,
+    `written` has none.
     """
 
     line: Logged
     changed: float
     place: Place
+    written: Logged
 
 
 class LogTail:
@@ -56,7 +64,8 @@ class LogTail:
         self._folder, self._reading = folder, threading.Lock()
         self._read: dict[str, int] = {}  # bytes of each segment that were read
         self._lines: OrderedDict[str, TailLine] = OrderedDict()  # by id, else by a number
-        self._unnamed = self._kept = 0
+        self._said: OrderedDict[str, list[tuple[Place, bytes]]] = OrderedDict()  # feedback, by the request's id
+        self._unnamed = self._kept = self._said_bytes = 0
 
     def lines(self) -> list[TailLine]:
         """The last requests, the latest first. Raises `DataError` where the folder cannot be read."""
@@ -72,16 +81,18 @@ class LogTail:
         with self._reading:
             self._follow()
             known = self._lines.get(id)
-        if known is None:
-            return None
-        segment, begin, size = known.place
-        path = self._folder / segment
-        with os_errors(DataError, f"{path}: cannot be read"), path.open("rb") as file:
-            file.seek(begin)
-            line = _logged(file.read(size))
+            if known is None:
+                return None
+            segment, begin, size = known.place
+            path = self._folder / segment
+            with os_errors(DataError, f"{path}: cannot be read"), path.open("rb") as file:
+                file.seek(begin)
+                raw = file.read(size)
+            head = head_of(str(path), raw)
+            line = None if isinstance(head, BadLine) else _logged(self._feedback(id).joined(raw, head))
         if line is None:
             raise DataError(f"{path}: changed since it was written")
-        return replace(line, truth=known.line.truth, outcome=known.line.outcome, called=known.line.called)
+        return line
 
     def _follow(self) -> None:
         with os_errors(DataError, f"{self._folder}: cannot be read", "; expected the folder of a log"):
@@ -100,29 +111,46 @@ class LogTail:
         self._add(line for part in reversed(parts) for line in part)
 
     def _add(self, lines: Iterable[tuple[Place, bytes]]) -> None:
-        reactions, found = [], []
+        reported, found = dict[str, float](), list[tuple[Logged, Place]]()
         for place, raw in lines:
-            if b'"answer":' not in raw and (feedback := _feedback(raw)) is not None:
-                reactions.append(feedback)
-            elif (line := _logged(raw)) is not None and line.answer is not None:
-                found.append((_in_short(line, line.answer), place))
+            if b'"answer":' in raw:  # which feedback has not
+                if (line := _logged(raw)) is not None and line.answer is not None:
+                    found.append((_in_short(line, line.answer), place))
+                continue
+            head = head_of(place.segment, raw)
+            if isinstance(head, BadLine) or not head.is_feedback:
+                continue
+            if head.id is not None and place.size <= _SAID:
+                reported[head.id] = time.time() if head.time is None else head.time
+                self._keep(head.id, place, raw)
         for line, place in sorted(found, key=lambda one: one[0].time or 0.0):
             self._unnamed += 1
             key = line.id or f"\0{self._unnamed}"
             self._drop(key)
-            self._lines[key] = TailLine(line, line.time or 0.0, place)
+            joined = self._feedback(line.id).with_feedback(line) if line.id in self._said else line
+            self._lines[key] = TailLine(joined, line.time or 0.0, place, line)
             self._kept += _held(self._lines[key])
             while len(self._lines) > LINES or self._kept > _KEPT:
                 self._drop(next(iter(self._lines)))
-        for feedback in reactions:
-            if (known := self._lines.get(feedback.id)) is not None:
-                line = replace(
-                    known.line,
-                    truth=known.line.truth if feedback.truth is None else feedback.truth,
-                    outcome=known.line.outcome if feedback.outcome is None else feedback.outcome,
-                    called=known.line.called if feedback.outcome is None else feedback.called,
-                )
-                self._lines[feedback.id] = TailLine(line, max(known.changed, feedback.time or 0.0), known.place)
+        for id, at in reported.items():
+            if (one := self._lines.get(id)) is not None:
+                joined = self._feedback(id).with_feedback(one.written)
+                self._lines[id] = one._replace(line=joined, changed=max(one.changed, at))
+
+    def _keep(self, id: str, place: Place, raw: bytes) -> None:
+        """Keep feedback, and no more than is stated: the oldest is what requests that are kept have, or none."""
+        self._said.setdefault(id, []).append((place, raw))
+        self._said_bytes += len(raw)
+        while len(self._said) > 2 * LINES or self._said_bytes > _KEPT:
+            _, lines = self._said.popitem(last=False)
+            self._said_bytes -= sum(len(one) for _, one in lines)
+
+    def _feedback(self, id: str | None) -> FeedbackById:
+        """The feedback on a request in the order of the log, in which the whole of it is joined."""
+        found = FeedbackById()
+        for place, raw in sorted(self._said.get(id or "", ())):
+            found.add(place.segment, raw)
+        return found
 
     def _drop(self, key: str) -> None:
         if (one := self._lines.pop(key, None)) is not None:
@@ -140,11 +168,14 @@ def _in_short(line: Logged, answer: Answer) -> Logged:
         answer,
         decision=replace(answer.decision, contenders=(0,) if answer.decision.contenders else ()),
         ranked=() if head is None else (replace(head, why=None, details=None),),
-        domains={name: one for name, one in answer.domains.items() if one.status in ("failed", "late")},
+        domains={name: one for name, one in answer.domains.items() if one.status in FAILURES},
         ms={},
+        selection=UNSET,
     )
-    recognised = line.recognised and line.utterance is not None
-    return replace(line, answer=short, hypotheses=None if recognised else line.hypotheses, claims={})
+    hypotheses = None if line.recognised and line.utterance is not None else line.hypotheses
+    return replace(
+        line, answer=short, hypotheses=hypotheses, claims={}, account=None, dialogue=None, utterances=(), refused={}
+    )
 
 
 def _lines_of(path: Path, known: int, begin: int, size: int) -> tuple[list[tuple[Place, bytes]], int]:
@@ -168,13 +199,6 @@ def _placed(name: str, content: bytes, begin: int) -> Iterator[tuple[Place, byte
     while (end := content.find(b"\n", at)) >= 0:
         yield Place(name, begin + at, end - at), content[at:end]
         at = end + 1
-
-
-def _feedback(raw: bytes) -> Feedback | None:
-    try:
-        return _decode_feedback(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
 
 
 def _logged(raw: bytes) -> Logged | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,21 @@ import click
 
 from arbitrank.answerlog.redaction import redactor
 from arbitrank.arbitration.answer_phrases import read_phrases
-from arbitrank.cli import box_options, decision_options, environment_options, log_options, options, shortlist_options
+from arbitrank.cli import (
+    box_options,
+    decision_options,
+    environment_options,
+    host_options,
+    log_options,
+    options,
+    shortlist_options,
+)
 from arbitrank.cli.exploration_options import exploring
 from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown, stated_again, stating_again
 from arbitrank.cli.watch_options import watching
 from arbitrank.errors import InputError
 from arbitrank.serve.auth import read_tokens
-from arbitrank.serve.fair_shares import address_key
 from arbitrank.serve.policy import read_policy
 from arbitrank.serve.settings import ServiceLimits, ServiceSettings
 from arbitrank.shortlist.shortlister import ShortlistSettings
@@ -75,14 +81,7 @@ _limiting = options.gathered(
         type=click.IntRange(1),
         help="Of one address in a worker.  [default: any number]",
     ),
-    click.option(
-        "--forwarded-from",
-        "proxies",
-        metavar="ADDRESS",
-        multiple=True,
-        callback=lambda context, parameter, value: tuple(map(_proxy, value)),
-        help="A proxy whose X-Forwarded-For names the client. May be repeated.",
-    ),
+    host_options.proxies,
 )
 
 
@@ -105,6 +104,7 @@ _limiting = options.gathered(
 )
 @click.option("--tokens", type=options.PATH, metavar="FILE", help="Tokens and their scopes; reloaded on change.")
 @click.option("--open", "open_", is_flag=True, help="Listen to other machines without --tokens.")
+@host_options.allowed_hosts
 @click.option("--log", type=options.PATH, metavar="DIR", help="Log requests, answers and feedback here.")
 @log_options.kept
 @click.option(
@@ -226,7 +226,7 @@ def _checked(
     """The settings, each checked. Raises `InputError`."""
     host, policy, tokens = settings["host"], settings["policy"], settings["tokens"]
     settings["following"] = decision_options.following(follow_share)
-    loopback = _loopback(host)
+    loopback = host_options.loopback(host)
     if not loopback and tokens is None and not open_:
         raise InputError(f"--host {host}: open to other machines, and no --tokens; expected that, or --open")
     if settings["shadow"] is not None and settings["shadow"] == settings["log"]:
@@ -255,7 +255,7 @@ def _checked(
 
 def _metrics_tokens(port: int | None, host: str, tokens: Path | None, open_: bool) -> Path | None:
     """The tokens that the port of the metrics needs; None on this machine, and where it is open to others."""
-    if port is None or open_ or _loopback(host):
+    if port is None or open_ or host_options.loopback(host):
         return None
     if tokens is None:
         raise InputError(
@@ -276,22 +276,3 @@ def _payloads(given: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
         PayloadFormat.stated(name, mapping=Path(path))  # a bad file is reported here once
         found.append((name, Path(path)))
     return tuple(found)
-
-
-def _proxy(address: str) -> str:
-    """The text by which a proxy is known. Raises `InputError` for what is no address."""
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        raise InputError(f"--forwarded-from: {address!r} is no address, expected one, as 10.0.0.7") from None
-    return address_key(address)
-
-
-def _loopback(host: str) -> bool:
-    """True for an address that only this machine can reach."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -19,13 +19,13 @@ from arbitrank.arbitration.fallback import merged
 from arbitrank.arbitration.recalibration import Recalibration, as_reported
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Model, Scores
-from arbitrank.errors import ArbitrankError, ArtifactError, InputError, message
+from arbitrank.errors import ArbitrankError, ArtifactError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain, score_batch
 from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side, worst, worst_flips
 from arbitrank.impact.logged_actions import fill_logged
 from arbitrank.impact.plan import ReplayPlan
-from arbitrank.impact.replayed import Replayed, together
+from arbitrank.impact.replayed import Replayed, decoded, fill_truths, together
 from arbitrank.impact.segmenting import situations
 from arbitrank.impact.shares import shares
 from arbitrank.impact.work import Lines, Requests
@@ -33,13 +33,11 @@ from arbitrank.learn.rerankers import baseline
 from arbitrank.scales import domain_scales
 from arbitrank.semer import same_reading
 from arbitrank.values import Hypothesis, Ranked
-from arbitrank.wire.json_lines import BadLine, place
-from arbitrank.wire.requests import Logged, decode_logged
+from arbitrank.wire.requests import Logged
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
 
-_BAD = 5  # bad lines whose reasons are kept
 _SAME = 1e-6  # largest distance of a logged score from the model's present one
 
 
@@ -80,7 +78,7 @@ class ReplayWork:
 
     def _chunk(self, raw: Lines, path: Requests) -> Rows:
         """The rows of some lines; flips and bad lines are noted."""
-        numbers, lines = self._decoded(raw, path)
+        numbers, lines = decoded(raw, path, self.plan.since, self.found)
         if not lines:
             return np.zeros(0, ROW)
         grouped = [by_domain(line) for line in lines]
@@ -89,13 +87,7 @@ class ReplayWork:
         brought = self._brought_again(lines, grouped)
         candidate = self._score(name, self.candidate, lines, brought, plan.candidate.recalibration, "candidate")
         rows = np.zeros(len(lines), ROW)
-        rows["line"] = numbers
-        rows["labelled"] = [line.truth is not None for line in lines]
-        truths = [line.truth for line in lines]
-        rows["owners"] = [self.found.owners[truth.owners if truth else ()] for truth in truths]
-        rows["unowned"] = [truth is None or truth.out_of_scope for truth in truths]
-        known = (line.context.get("device") for line in lines)
-        rows["device"] = [self.found.devices[device] if isinstance(device, str) else -1 for device in known]
+        fill_truths(rows, numbers, lines, self.found)
         sides = zip(SIDES, (before, {**before, name: candidate}), strict=True)
         heads = [
             fill_side(rows[side], name, own, lines, names, plan.decisions, plan.served(side)) for side, own in sides
@@ -107,22 +99,6 @@ class ReplayWork:
             new = worst_flips(rows, lines, heads, plan.decisions if counts else None)
             self.found.worst[counts] = worst([*kept, *new])
         return rows
-
-    def _decoded(self, raw: Lines, path: Requests) -> tuple[list[int], list[Logged]]:
-        numbers, lines = [], []
-        for number, line in raw:
-            try:
-                if isinstance(line, BadLine):
-                    raise InputError(line.reason)
-                logged = decode_logged(line)
-                if self.plan.since is None or (logged.time is not None and logged.time >= self.plan.since):
-                    lines.append(logged)
-                    numbers.append(number)
-            except InputError as error:
-                self.found.bad_lines += 1
-                if len(self.found.bad) < _BAD:
-                    self.found.bad.append(BadLine(place(str(path), number), str(error)))
-        return numbers, lines
 
     def _present(self, lines: Sequence[Logged], grouped: Grouped) -> dict[str, DomainReadings]:
         """The readings of all domains as they answer now, the exchanged one's too, by name."""

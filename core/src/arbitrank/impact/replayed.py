@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.answerlog.feedback import UnusedFeedback
+from arbitrank.errors import InputError
 from arbitrank.evaluate.segments import Situation
 from arbitrank.impact.flips import ROW, Flip, Rows, worst
-from arbitrank.wire.json_lines import BadLine
+from arbitrank.impact.work import Lines, Requests
+from arbitrank.wire.json_lines import BadLine, place
+from arbitrank.wire.requests import Logged, decode_logged
+
+_BAD = 5  # bad lines whose reasons are kept
 
 K = TypeVar("K")
 
@@ -101,3 +106,32 @@ def together(shares: Sequence[Replayed]) -> Replayed:
     rows = np.concatenate([share.rows for share in shares])
     whole.rows = rows[np.argsort(rows["line"], kind="stable")]
     return whole
+
+
+def decoded(raw: Lines, path: Requests, since: float | None, found: Replayed) -> tuple[list[int], list[Logged]]:
+    """The numbers and requests of some lines, of those that were answered `since` then; bad ones are counted."""
+    numbers, lines = [], []
+    for number, line in raw:
+        try:
+            if isinstance(line, BadLine):
+                raise InputError(line.reason)
+            logged = decode_logged(line)
+            if since is None or (logged.time is not None and logged.time >= since):
+                lines.append(logged)
+                numbers.append(number)
+        except InputError as error:
+            found.bad_lines += 1
+            if len(found.bad) < _BAD:
+                found.bad.append(BadLine(place(str(path), number), str(error)))
+    return numbers, lines
+
+
+def fill_truths(rows: Rows, numbers: Sequence[int], lines: Sequence[Logged], found: Replayed) -> None:
+    """Fill in what rows hold of their requests, whatever is answered: lines, truths and devices."""
+    rows["line"] = numbers
+    rows["labelled"] = [line.truth is not None for line in lines]
+    truths = [line.truth for line in lines]
+    rows["owners"] = [found.owners[truth.owners if truth else ()] for truth in truths]
+    rows["unowned"] = [truth is None or truth.out_of_scope for truth in truths]
+    known = (line.context.get("device") for line in lines)
+    rows["device"] = [found.devices[device] if isinstance(device, str) else -1 for device in known]

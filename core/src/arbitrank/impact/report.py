@@ -143,25 +143,45 @@ def measure(
     In the report the file goes by its own name, or by `called`.
     """
     found = replay(plan, path, jobs=jobs, cluster=cluster)
+    before = None if plan.name in found.broken else plan.parts.get(plan.name)
+    on = called or path.name
+    impact = impact_of(
+        found, plan.decisions, plan.name, (before.version if before else None, plan.candidate.version), on, seed
+    )
+    return msgspec.structs.replace(
+        impact,
+        temperature=before.recalibration.temperature if before and before.recalibration else 1.0,
+        notes=list(_notes(plan, found)),
+        card=card,
+        value=value_of(found, plan, on) if found.left_out or (found.rows["reaction"] >= 0).any() else None,
+    ), found
+
+
+def impact_of(
+    found: Replayed, settings: DecisionSettings, name: str, versions: tuple[str | None, str], on: str, seed: int = 0
+) -> Impact:
+    """The report on replayed requests by their rows alone; `versions` of `name` are those before and after.
+
+    `settings` are those that the rows are decided by.
+    """
     rows = found.rows
-    decisions = _counting(rows, plan.decisions)
+    decisions = _counting(rows, settings)
     flipped, kind = flips(rows, decisions)
-    comparison = _Comparison(found, plan.decisions, seed)
+    comparison = _Comparison(found, settings, seed)
     labelled = comparison.rows
     devices = labelled["device"]
     owned = {name: found.owned(name) for name in sorted({name for names in found.owners for name in names})}
-    before = None if plan.name in found.broken else plan.parts.get(plan.name)
-    impact = Impact(
-        domain=plan.name,
-        before=before.version if before else None,
-        after=plan.candidate.version,
-        on=called or path.name,
+    return Impact(
+        domain=name,
+        before=versions[0],
+        after=versions[1],
+        on=on,
         n=len(rows),
         labelled=len(labelled),
         bad_lines=found.bad_lines,
         none_counts=decisions is not None,
-        temperature=before.recalibration.temperature if before and before.recalibration else 1.0,
-        notes=list(_notes(plan, found)),
+        temperature=1.0,
+        notes=[],
         flips=int(flipped.sum()),
         pairs=_flip_counts(rows[flipped], kind[flipped], [*found.names], decisions),
         pooled=comparison.slice(np.ones(len(labelled), np.bool_)) if len(labelled) else None,
@@ -176,18 +196,16 @@ def measure(
         claims=OwnCalibration(
             own_calibration(labelled["before"], seed),
             own_calibration(labelled["after"], seed),
-            temperature(labelled["before"], found.owned(plan.name)),
-            temperature(labelled["after"], found.owned(plan.name)),
+            temperature(labelled["before"], found.owned(name)),
+            temperature(labelled["after"], found.owned(name)),
         ),
         segments=segment_impact(labelled, [*found.situations], seed),
-        risk=risk_kept(labelled, plan.decisions),
-        card=card,
+        risk=risk_kept(labelled, settings),
+        card=None,
         failures={name: reasons.total() for name, reasons in sorted(found.failures.items())},
         worst=found.worst[decisions is not None],
-        decisions={side: _shares(judged(rows, side, plan.decisions)) for side in SIDES} if len(rows) else {},
-        value=value_of(found, plan, called or path.name) if found.left_out or (rows["reaction"] >= 0).any() else None,
+        decisions={side: _shares(judged(rows, side, settings)) for side in SIDES} if len(rows) else {},
     )
-    return impact, found
 
 
 def results(found: Replayed, decisions: DecisionSettings) -> dict[str, SystemResults]:

@@ -29,7 +29,7 @@ from arbitrank.impact.logged_readings import (
 )
 from arbitrank.impact.plan import DomainVersion, ReplayPlan
 from arbitrank.impact.replay import ReplayWork
-from arbitrank.impact.replayed import Replayed, together
+from arbitrank.impact.replayed import Replayed, decoded, together
 from arbitrank.impact.shares import shares
 from arbitrank.impact.valued import ValueReport, value_of
 from arbitrank.impact.work import Chunks, Lines, Requests
@@ -83,7 +83,7 @@ class ValueWork(ReplayWork):
         """The rows of the lines with a reaction."""
         reacted = [(number, line) for number, line in raw if isinstance(line, BadLine) or _REACTION in line]
         self.found.silent += len(raw) - len(reacted)
-        numbers, lines = self._decoded(reacted, path)
+        numbers, lines = decoded(reacted, path, self.plan.since, self.found)
         if not lines:
             return np.zeros(0, ROW)
         rows, plan = np.zeros(len(lines), ROW), self.plan

@@ -17,14 +17,13 @@ from arbitrank.domain import Domain, Model
 from arbitrank.environments.folders import Release
 from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import ArbitrankError, ArtifactError, OtherCode, PluginError, StoreError
-from arbitrank.guard import Fault, guarded
+from arbitrank.guard import guarded
 from arbitrank.isolation.groups import Isolation, WorkerGroups
 from arbitrank.live.domain_state import OPERATOR, PACKAGE, FollowedState, LoadedVersion
 from arbitrank.selftest import SelfTester
-from arbitrank.shortlist.artifact import load_shortlister
-from arbitrank.shortlist.changes import with_log
 from arbitrank.shortlist.hyprank import read_hyprank
-from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
+from arbitrank.shortlist.served import served_shortlisting
+from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.decision_settings import load_decisions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
@@ -79,11 +78,8 @@ class VersionLoader:
         if (problem := self.selftest(found.folder, name, **scales)) is not None:
             raise ArtifactError(problem)
         if name == SHORTLIST:
-            shortlister = load_shortlister(found.folder, found.manifest.version).serving(domains)
-            # A log that cannot be read does not keep it from answering: the follower of the log reports it.
-            applied = guarded(with_log, shortlister, self.store.catalogue_log())
-            shortlister = shortlister if isinstance(applied, Fault) else applied
-            model = Shortlisting(shortlister, self.shortlist or ShortlistSettings())
+            settings = self.shortlist or ShortlistSettings()
+            model = served_shortlisting(found.folder, found.manifest.version, domains, self.store, settings)
         elif name == HYPRANK:
             model = read_hyprank(found.folder)
         elif name == DECISIONS:

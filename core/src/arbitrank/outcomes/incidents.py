@@ -31,8 +31,10 @@ def incident_of(line: Logged, notes: CaseNotes, domain: str | None = None) -> Ca
     return case
 
 
-def with_case(case: Case, before: Contents) -> Contents:
-    """A domain's files with a case; one of the same name is replaced."""
+def with_case(case: Case, before: Contents, *, known: bool = False) -> Contents:
+    """A domain's files with a case; one of the same name is replaced, or kept where that is `known` already."""
+    if known and any(one.notes.name == case.notes.name for one in cases_of(case.domain, before)):
+        return before
     others = without_case(case.domain, before, case.notes.name or "", missing=True)
     return {**others, case.kind: others.get(case.kind, b"") + encoded(case)}
 

@@ -15,6 +15,7 @@ from arbitrank.serve.auth import PREVIEW, Denied, Grant, cross_origin, identifie
 from arbitrank.serve.call_ids import call_ids, id_maker, serving
 from arbitrank.serve.fair_shares import address_key, forwarded_address
 from arbitrank.serve.operations import Operation, operations_at
+from arbitrank.serve.own_hosts import foreign_host
 from arbitrank.serve.refusal import LARGE_HEAD, MALFORMED, Refusal
 from arbitrank.store.kinds import canonical
 
@@ -110,18 +111,19 @@ class Admission:
         operation = operations.get(scope["method"])
         if operation is None:
             return _no_operation(scope["method"], tuple(operations))
-        if operation.scope is None:
-            denied = (
-                cross_origin(found) if operation.page and tokens is None and self._state.settings.loopback else None
-            )
+        settings, needed = self._state.settings, operation.scope
+        if operation.page or (needed is not None and tokens is None):  # a token that no other page has protects others
+            hosts = settings.host, settings.allowed_hosts
+            if (foreign := foreign_host(found.get(b"host"), *hosts, loopback=settings.loopback)) is not None:
+                return _denied(Denied(403, foreign))
+        if needed is None:
+            denied = cross_origin(found) if operation.page and tokens is None and settings.loopback else None
             return grant if denied is None else _denied(denied)
-        needed = operation.scope
         if needed in ("publish", PREVIEW):
             publish = f"publish:{canonical(scope['path'].split('/')[3])}"
             owner = needed == "publish" or (grant is not None and publish in grant.scopes)
             needed = publish if owner else "log"
-        loopback = self._state.settings.loopback
-        denied = permitted(grant, needed, found, open_=tokens is None, loopback=loopback)
+        denied = permitted(grant, needed, found, open_=tokens is None, loopback=settings.loopback)
         return grant if denied is None else _denied(caller if isinstance(caller, Denied) else denied)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,11 +13,9 @@ from starlette.requests import Request as Call
 from starlette.responses import Response
 
 from arbitrank.answerlog.tail import LogTail
-from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.context_keys import KNOWN, keys_of
 from arbitrank.errors import InputError
-from arbitrank.live.trial import with_versions
-from arbitrank.outcomes.incidents import incident_of, with_case
+from arbitrank.outcomes.incidents import incident_of, with_case, without_case
 from arbitrank.outcomes.suite_cases import CaseNotes
 from arbitrank.packages import core_version
 from arbitrank.serve.auth import Grant
@@ -25,19 +24,16 @@ from arbitrank.serve.domain_messages import IncidentCall, IncidentMade
 from arbitrank.serve.domain_routes import DomainHandlers
 from arbitrank.serve.log_query import LogQuery, page
 from arbitrank.serve.messages import ContextKey, Service, TryCall
-from arbitrank.serve.promotion_process import verdict_of
 from arbitrank.serve.replies import json_reply
 from arbitrank.serve.store_calls import StoreCalls
-from arbitrank.serve.trial_process import SECONDS, TrialTask
-from arbitrank.store.kinds import DECISIONS, RESERVED
-from arbitrank.store.suites import change_suites
-from arbitrank.values import Answer, Request
+from arbitrank.serve.trials import Trials
+from arbitrank.store.kinds import RESERVED
+from arbitrank.store.suites import Contents, change_suites
+from arbitrank.values import Answer
 from arbitrank.wire.requests import decode_request
 
 if TYPE_CHECKING:
     from arbitrank.serve.worker_state import WorkerState
-
-_TRIALS = 16  # that wait for one another
 
 
 class ConsoleHandlers:
@@ -45,7 +41,7 @@ class ConsoleHandlers:
 
     def __init__(self, state: WorkerState, domains: DomainHandlers) -> None:
         self.state, self._domains, self._call_store = state, domains, StoreCalls()
-        self._loading, self._trying, self._trials = asyncio.Lock(), asyncio.Lock(), 0
+        self._trials = Trials(state)
         self._tail = None if state.settings.log is None else LogTail(state.settings.log)
 
     async def console(self, call: Call, body: None, grant: None) -> Response:
@@ -93,50 +89,14 @@ class ConsoleHandlers:
         )
 
     async def try_request(self, call: Call, body: TryCall, grant: Grant | None) -> Response:
-        live = self.state.live
-        if live is None:
-            raise HTTPException(503, "not ready", {"retry-after": "1"})
         try:
             request = decode_request(msgspec.json.encode(body.request), self.state.notices)
         except InputError as error:
             raise HTTPException(400, str(error)) from None
-        arbitrator = with_versions(live.routing, body.versions)
-        if arbitrator is None:
-            return await self._tried_apart(request, body)
-
-        def tried() -> Answer:
-            found = arbitrator.arbitrate(request, explain=body.explain)
-            return self._decided(request, found.answer, found.decisions)
-
-        if self._trials >= _TRIALS:
-            raise HTTPException(503, "too many trials are waiting; try again", {"retry-after": "1"})
-        self._trials += 1
-        try:
-            async with self._trying:  # beside requests, which come first
-                return json_reply(await asyncio.get_running_loop().run_in_executor(self.state.pool, tried))
-        finally:
-            self._trials -= 1
-
-    async def _tried_apart(self, request: Request, body: TryCall) -> Response:
-        """The reply to a trial of versions that are not loaded, which a child process loads."""
-        settings, names = self.state.settings, {DECISIONS, *(one.name for one in self.state.found)}
-        if unknown := sorted(body.versions.keys() - names):
-            raise HTTPException(404, f"{unknown[0][:64]!r}: a version is chosen for an installed domain or {DECISIONS}")
-        if self._loading.locked():
-            raise HTTPException(503, "another version is being loaded; try again", {"retry-after": "2"})
-        task = TrialTask(settings.store, settings.keys, settings.decisions, request, body.versions, body.explain)
-        async with self._loading:
-            verdict = await verdict_of(
-                "arbitrank.serve.trial_process", task, SECONDS, f"arbitrank impact {min(body.versions)}"
-            )
-        if verdict.status != 200:
-            return json_reply(verdict.body, verdict.status, {"retry-after": "2"} if verdict.status == 503 else None)
-        answer = msgspec.json.decode(verdict.body, type=Answer)
-        return json_reply(self._decided(request, answer, settings.decisions))
-
-    def _decided(self, request: Request, answer: Answer, decisions: DecisionSettings) -> Answer:
-        policy = self.state.files.policy
-        return answer if policy is None else policy.value.apply(request, answer, decisions)
+        found = await self._trials(request, body.versions, explain=body.explain)
+        if isinstance(found, Answer):
+            return json_reply(found)
+        return json_reply(found.body, found.status, {"retry-after": "2"} if found.status == 503 else None)
 
     async def log(self, call: Call, body: None, grant: Grant | None) -> Response:
         tail, settings = self._logged(), self.state.settings
@@ -144,7 +104,7 @@ class ConsoleHandlers:
             query = LogQuery.of(call.query_params)
         except InputError as error:
             raise HTTPException(400, str(error)) from None
-        return json_reply(await asyncio.to_thread(lambda: page(tail.lines(), query, settings.log_settings.words)))
+        return json_reply(await asyncio.to_thread(page, tail, query, settings.log_settings.words))
 
     def _logged(self) -> LogTail:
         if self._tail is None:
@@ -152,11 +112,17 @@ class ConsoleHandlers:
         return self._tail
 
     async def incident(self, call: Call, body: IncidentCall, grant: Grant | None) -> Response:
-        domain, tail, store = self._domains.changing(call, "incident", body.reason), self._logged(), self.state.store
+        domain, tail = self._domains.changing(call, "incident", body.reason), self._logged()
         if domain in RESERVED:
             raise HTTPException(409, f"{domain}: a stage has no cases; expected a domain")
         if grant is not None and grant.scopes.isdisjoint(("log", "admin")):
             raise HTTPException(403, "the token lacks the scope log")
+        if body.undo:
+            undone = await self._change_cases(
+                domain, lambda before: without_case(domain, before, body.id, missing=True)
+            )
+            self.state.events.write("incident undone", domain=domain, id=body.id, by=grant and grant.name)
+            return json_reply(IncidentMade(domain, body.id, undone, demands_truth=False))
         line = await asyncio.to_thread(tail.whole, body.id)
         if line is None:
             raise HTTPException(
@@ -168,8 +134,12 @@ class ConsoleHandlers:
             case = incident_of(line, notes, domain)
         except (InputError, ValueError) as error:
             raise HTTPException(409, str(error)) from None
-        made = await self._call_store(
-            change_suites, store.suite_history(domain), domain, lambda before: with_case(case, before), store.key
-        )
+        made = await self._change_cases(domain, lambda before: with_case(case, before, known=body.reason is None))
         self.state.events.write("incident", domain=domain, id=body.id, by=grant and grant.name)
-        return json_reply(IncidentMade(domain, body.id, made is not None, case.truth is not None))
+        return json_reply(IncidentMade(domain, body.id, made, case.truth is not None))
+
+    async def _change_cases(self, domain: str, change: Callable[[Contents], Contents]) -> bool:
+        """Change a domain's suites; False where they were so already."""
+        store = self.state.store
+        done = await self._call_store(change_suites, store.suite_history(domain), domain, change, store.key)
+        return done is not None

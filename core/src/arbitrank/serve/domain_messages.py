@@ -51,14 +51,21 @@ class ShrinkCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IncidentCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Logged request whose answer was wrong, by its id, and the reason."""
+    """Logged request whose answer was wrong, by its id, and the reason; a case that there is keeps its own without one.
+
+    `undo` removes the case.
+    """
 
     id: Annotated[str, Meta(min_length=1, max_length=200)]
     reason: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    undo: bool = False
 
 
 class IncidentMade(msgspec.Struct, frozen=True):
-    """Case among a domain's incidents: its `name`, and whether it is `new`; `demands_truth`: that of the log."""
+    """Case among a domain's incidents: its `name`; `new`: the domain's suites have changed.
+
+    `demands_truth`: it demands the truth that the log has.
+    """
 
     domain: str
     name: str
@@ -67,7 +74,7 @@ class IncidentMade(msgspec.Struct, frozen=True):
 
 
 class ImpactCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Change of a domain to preview: promoting `version`, by default the candidate, rolling back, or shrinking.
+    """Change of a domain or stage to preview: promoting `version`, else the candidate, rolling back, or shrinking.
 
     `on` are the requests to replay, by default the store's audit set, else the service's log, from `since` on (a date,
     or `12h` or `2d` before its end). `temperature` and `shift` are of shrinking, `fitted` to have them fitted to these

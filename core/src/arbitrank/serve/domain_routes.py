@@ -101,7 +101,7 @@ class DomainHandlers:
         if self._replaying.locked():
             raise HTTPException(503, "another impact report is being computed; try again", {"retry-after": "10"})
         log = None if settings.log is None else str(settings.log)
-        task = ImpactTask(settings.store, settings.keys, domain, body, log, settings.decisions)
+        task = ImpactTask(settings.store, settings.keys, domain, body, log, settings.decisions, settings.shortlist)
         async with self._replaying:
             command = f"arbitrank impact {domain}"
             verdict = await verdict_of("arbitrank.serve.impact_process", task, IMPACT_SECONDS, command)

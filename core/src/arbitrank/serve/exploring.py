@@ -34,16 +34,24 @@ class Explorer:
             if key is not None and request.session:
                 self.budget.skip(key)
             return answer, None
-
-        def allowed(place: int) -> bool:
-            return policy is None or policy.free(request.context, answer, place)
-
-        within, least = self._settings.within, arbitration.decisions.accept
-        others = alternatives(answer, within, least, allowed)
+        others = self.others(request, answer, arbitration, policy)
         session = key if request.session else None
         drawn = session_draw(head.domain, key)
         rate = self.budget.take(head.domain, budget, session, drawn, possible=bool(others))
         return explored(answer, others, key, rate) if rate > 0.0 else (answer, None)
+
+    def others(
+        self, request: Request, answer: Answer, arbitration: Arbitration, policy: Policy | None
+    ) -> tuple[int, ...]:
+        """Places of the readings that may be acted on instead of the accepted one; none without a budget for it."""
+        chosen = answer.chosen
+        if chosen is None or chosen.domain not in self._settings.budgets:
+            return ()
+
+        def allowed(place: int) -> bool:
+            return policy is None or policy.free(request.context, answer, place)
+
+        return alternatives(answer, self._settings.within, arbitration.decisions.accept, allowed)
 
     def close(self) -> None:
         """Close the budgets' file."""

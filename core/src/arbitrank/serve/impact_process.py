@@ -6,7 +6,7 @@ The replay of an audit set or log occupies a processor for a while and runs plug
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,6 +18,7 @@ from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.domain_messages import ImpactCall
 from arbitrank.serve.promotion_process import Verdict, status_of
+from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.kinds import RESERVED
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
@@ -29,7 +30,7 @@ On = Literal["audit set", "log"]
 
 
 class ImpactTask(msgspec.Struct, frozen=True):
-    """Change of a domain to preview, as it was called for, with the service's store, log and decision settings."""
+    """Change of a domain or stage to preview, as it was called for, with the service's store, log and settings."""
 
     store: str | None
     keys: str | None
@@ -37,15 +38,14 @@ class ImpactTask(msgspec.Struct, frozen=True):
     call: ImpactCall
     log: str | None
     decisions: DecisionSettings
+    shortlist: ShortlistSettings | None = None
 
 
 def carry_out(task: ImpactTask) -> Verdict:
     """The preview of a change."""
     call, name = task.call, task.domain
     try:
-        if name in RESERVED:
-            raise InputError(f"{name}: no impact report of a stage; its gate judges it: arbitrank promote {name}")
-        from arbitrank.previews import preview
+        from arbitrank.previews import preview, stage_preview
 
         store = open_store(task.store, open_keys(task.keys))
         path, called = _requests(store, call.on, task.log)
@@ -55,12 +55,22 @@ def carry_out(task: ImpactTask) -> Verdict:
             from arbitrank.answerlog.reader import source
 
             since = begin_in(call.since, source(path))
-        found = preview(
-            store, loaded(discover()), name, call.change, path, version=call.version,
-            by=recalibration(1.0 / call.temperature, call.shift), fitted=call.fitted, since=since, called=called,
-            log=None if task.log is None or call.change != "promote" else Path(task.log),
-            decisions=task.decisions,
-        )  # fmt: skip
+        shared: dict[str, Any] = {
+            "version": call.version,
+            "since": since,
+            "called": called,
+            "decisions": task.decisions,
+        }
+        if name in RESERVED:
+            found = stage_preview(
+                store, loaded(discover()), name, call.change, path, shortlist=task.shortlist, **shared
+            )
+        else:
+            found = preview(
+                store, loaded(discover()), name, call.change, path,
+                by=recalibration(1.0 / call.temperature, call.shift), fitted=call.fitted,
+                log=None if task.log is None or call.change != "promote" else Path(task.log), **shared,
+            )  # fmt: skip
     except ArbitrankError as error:
         return Verdict.of(status_of(error), str(error))
     except ModuleNotFoundError as error:

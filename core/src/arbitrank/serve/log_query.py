@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
-from arbitrank.answerlog.tail import LINES, TailLine
+from arbitrank.answerlog.tail import FAILURES, LINES, LogTail, TailLine
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.errors import InputError
 from arbitrank.serve.messages import LogPage, LogRow
-from arbitrank.wire.requests import identity
+from arbitrank.wire.requests import Logged, identity
 
 LOG_QUERY: Mapping[str, Mapping[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": LINES, "default": 100, "description": "Rows at most."},
@@ -23,6 +24,7 @@ LOG_QUERY: Mapping[str, Mapping[str, Any]] = {
     "session": {"type": "string", "description": "Only requests of this session."},
     "failed": {"type": "boolean", "description": "Only requests at which a domain failed or was late."},
     "words": {"type": "string", "description": "Only utterances with these words, or the request with this id."},
+    "id": {"type": "string", "description": "Only the request with this id, with all that the log holds of it."},
 }
 """The parameters and their schemas."""
 
@@ -40,6 +42,7 @@ class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session: str | None = None
     failed: bool = False
     words: str | None = None
+    id: str | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> LogQuery:
@@ -69,11 +72,14 @@ class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def page(tail: Sequence[TailLine], query: LogQuery, words: str) -> LogPage:
-    """The rows that a query asks for, of the last requests of a log, the latest first."""
-    rows: list[LogRow] = []
+def page(log: LogTail, query: LogQuery, words: str) -> LogPage:
+    """The rows that a query asks for, of the last requests of a log, the latest first. Raises `DataError`."""
+    tail, rows = log.lines(), list[LogRow]()
+    if query.id is not None:
+        whole = log.whole(query.id)
+        return LogPage(() if whole is None else (_whole_row(whole),), len(tail), query.after or 0.0, words)
     for one in _since(tail, query.after):
-        row = log_row(one)
+        row = log_row(one.line, one.changed)
         if query.wants(row):
             rows.append(row)
             if len(rows) == query.limit:
@@ -82,17 +88,34 @@ def page(tail: Sequence[TailLine], query: LogQuery, words: str) -> LogPage:
     return LogPage(tuple(rows), len(tail), cursor, words)
 
 
+def _whole_row(line: Logged) -> LogRow:
+    """A logged request with all that the log holds of it, but for the readings and what was recognised from words."""
+    answer = line.answer
+    assert answer is not None
+    row = log_row(line, line.time or 0.0)
+    return replace(
+        row,
+        hypotheses=None if line.recognised and line.utterance is not None else line.hypotheses,
+        account=line.account,
+        dialogue=line.dialogue,
+        utterances=line.utterances,
+        failed={name: row.failed[name] for name, one in answer.domains.items() if one.status in FAILURES},
+        selection=None if answer.selection is UNSET else answer.selection,
+        versions={name: one.version for name, one in answer.domains.items() if one.version is not None},
+    )
+
+
 def _since(tail: Iterable[TailLine], after: float | None) -> Iterable[TailLine]:
     return tail if after is None else (one for one in tail if one.changed > after)
 
 
-def log_row(one: TailLine) -> LogRow:
-    """A logged request in short."""
-    line, answer = one.line, one.line.answer
+def log_row(line: Logged, changed: float) -> LogRow:
+    """A logged request in short; `changed` is the time of the last line on it."""
+    answer = line.answer
     assert answer is not None
     head = answer.chosen or answer.best
     return LogRow(
-        changed=one.changed,
+        changed=changed,
         action=answer.decision.action,
         time=line.time,
         id=line.id,

@@ -10,8 +10,9 @@ from msgspec import Meta
 from arbitrank.arbitration.choose import MAX_WORDS
 from arbitrank.live.domain_state import DomainStatus
 from arbitrank.live.share import ShareStatus
+from arbitrank.selections import ServedSelection
 from arbitrank.store.state import State
-from arbitrank.values import Action, Answer, Context, Hypothesis, Name, Slot, Truth
+from arbitrank.values import Action, Answer, Context, Hypothesis, Name, Slot, Truth, Wording
 
 Note = Annotated[str, Meta(max_length=1_000)]
 """Reason of a change."""
@@ -179,7 +180,7 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class TryCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request, as for `/v1/rank`, and versions of domains or of `.decisions` to answer it by, by name.
+    """A request, as for `/v1/rank`, and versions of domains or stages to answer it by, by name.
 
     With `explain` every reading has its `why`.
     """
@@ -195,7 +196,8 @@ class LogRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `probability` is P(right) of the head, `failed` are domains that failed or were late, with the reason. `hypotheses`
     are those that the caller brought, or that stand for an utterance which is not kept. `called` is the skill that the
     `outcome` is of, where the caller chose it itself. `changed` is the time of the last line on it, `time` of its own,
-    in seconds since 1970.
+    in seconds since 1970. Account, dialogue, wordings, the `versions` that answered and the `selection`, how the answer
+    was drawn, are there where one request is asked for by its id.
     """
 
     changed: float
@@ -207,6 +209,11 @@ class LogRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     context: Context = {}
     hypotheses: tuple[Hypothesis, ...] | None = None
     session: Any = None
+    account: dict[str, Any] | None = None
+    dialogue: Any = None
+    utterances: tuple[Wording, ...] = ()
+    versions: dict[str, str] = {}
+    selection: ServedSelection | None = None
     reason: str | None = None
     domain: str | None = None
     intent: str | None = None
@@ -218,6 +225,12 @@ class LogRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     outcome: str | None = None
     called: str | None = None
     truth: Truth | None = None
+
+
+class LookAsked(msgspec.Struct, frozen=True):
+    """Receipt of a call for a look of the watch: when it last wrote its reports, null before the first."""
+
+    watched: float | None
 
 
 class LogPage(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ from arbitrank.serve.messages import (
     DomainRow,
     Health,
     LogPage,
+    LookAsked,
     Service,
     SkillsCall,
     SkillsChanged,
@@ -105,8 +106,9 @@ OPERATIONS = (
     Operation(
         method="POST", path="/v1/try", name="try_request", tag="Rank", scope="rank",
         summary="Answer a request with reasons, by chosen versions, without logging or counting it.",
-        description="Versions that are not loaded answer in a process of its own, without the Shortlister and the "
-        "HypRank, which takes a moment; one is loaded at a time. It is decided by the service's policy.",
+        description="Of a name with a canary the session's arm answers. Versions that are not loaded answer in a "
+        "process of its own, which takes a moment; one is loaded at a time. It is decided by the service's policy, and "
+        "has a `selection`: what may be acted on, and with which probability.",
         body=TryCall, reply=Answer, errors=(*_BODY_ERRORS, 404, 409, 422),
     ),
     Operation(
@@ -185,8 +187,8 @@ OPERATIONS = (
     Operation(
         method="POST", path="/v1/domains/{domain}/incidents", name="incident", tag="Domains", scope="publish",
         summary="Make a case of a logged answer that was wrong: no later version may answer so again.",
-        description="Of one of the requests that `GET /v1/log` looks at, so the token needs the scope `log` too. 409: "
-        "without --log, or where the answer cannot become a case.",
+        description="Of one of the requests that `GET /v1/log` looks at, so the token needs the scope `log` too; with "
+        "`undo` the case is removed. 409: without --log, or where the answer cannot become a case.",
         body=IncidentCall, reply=IncidentMade, errors=_CHANGE_ERRORS,
     ),
     Operation(
@@ -205,6 +207,12 @@ OPERATIONS = (
         "workers and hosts that write into that folder. 409: without --log, or with --no-watch. 503: it has not looked "
         "yet.",
         reply=WatchReport, errors=(401, 403, 409, 503),
+    ),
+    Operation(
+        method="POST", path="/v1/health/look", name="look", tag="Health", scope="log",
+        summary="Have the watch read the log now, rather than at its next time.",
+        description="`watched` of `GET /v1/status` is then later than that of the reply. 409: as for its reports.",
+        reply=LookAsked, errors=(401, 403, 409),
     ),
     Operation(
         method="GET", path="/v1/log", name="log", tag="Health", scope="log",

@@ -29,14 +29,14 @@ from arbitrank.serve.auth import Grant
 from arbitrank.serve.console_routes import ConsoleHandlers
 from arbitrank.serve.decoding import decode
 from arbitrank.serve.domain_routes import DomainHandlers
-from arbitrank.serve.messages import ChooseCall, DomainRow, Error, Taken
+from arbitrank.serve.messages import ChooseCall, DomainRow, Error, LookAsked, Taken
 from arbitrank.serve.operations import OPERATIONS, Operation, route_of
 from arbitrank.serve.promotion_process import status_of
 from arbitrank.serve.readiness import detailed
 from arbitrank.serve.replies import json_reply
-from arbitrank.serve.service_status import service_status
+from arbitrank.serve.service_status import service_status, written
 from arbitrank.serve.settings import MAX_ID
-from arbitrank.serve.watch_process import RELIABILITY, REPORT
+from arbitrank.serve.watch_process import ASKED, RELIABILITY, REPORT
 from arbitrank.serve.worker_state import WorkerState
 from arbitrank.titles import display_names
 
@@ -136,11 +136,21 @@ class Handlers:
     async def reliability(self, call: Call, body: None, grant: Grant | None) -> Response:
         return await self._watched(RELIABILITY)
 
-    async def _watched(self, name: str) -> Response:
-        """A report of the service's watch, as that has written it."""
+    async def look(self, call: Call, body: None, grant: Grant | None) -> Response:
+        self._watching()
+        last = await asyncio.to_thread(written, self.state.folder / RELIABILITY)
+        await asyncio.to_thread((self.state.folder / ASKED).touch)
+        return json_reply(LookAsked(last))
+
+    def _watching(self) -> None:
+        """Raise `HTTPException` 409 where nothing watches the domains."""
         settings = self.state.settings
         if settings.log is None or not settings.watch.on:
             raise HTTPException(409, "the domains are not watched; run: arbitrank serve --log DIR")
+
+    async def _watched(self, name: str) -> Response:
+        """A report of the service's watch, as that has written it."""
+        self._watching()
         try:
             report = await asyncio.to_thread((self.state.folder / name).read_bytes)
         except FileNotFoundError:

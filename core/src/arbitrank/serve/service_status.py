@@ -84,7 +84,7 @@ def service_status(folder: Path, groups: Mapping[str, GroupStatus]) -> ServiceSt
         version=core_version(),
         time=max((one.time for one in gauges), default=0.0),
         since=starts.get(SUPERVISOR, min(starts.values(), default=None)),
-        watched=_written(folder / RELIABILITY),
+        watched=written(folder / RELIABILITY),
         workers=workers,
         ends=int(sum(value for (name, _), (value, *_) in totals.items() if name == "worker_ends")),
         decisions={labels[0]: int(value) for labels, value in _series(totals, "answers")},
@@ -94,7 +94,7 @@ def service_status(folder: Path, groups: Mapping[str, GroupStatus]) -> ServiceSt
     )
 
 
-def _written(path: Path) -> float | None:
+def written(path: Path) -> float | None:
     """When a file was written last; None where there is none."""
     try:
         return path.stat().st_mtime

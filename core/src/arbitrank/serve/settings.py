@@ -90,7 +90,8 @@ class ServiceSettings:
     stops listening. `isolate`: domains to run in worker processes, as on the command line; `deadline`: their
     milliseconds. `shortlist`: have the store's Shortlister choose the domains to query. `hyprank`: folder of a model
     that sorts the merged lists. `phrases`: files of answers to questions in further languages. `payloads`: other
-    systems' formats, each with a file of the operator's names for theirs. `loopback`: it listens on this machine only.
+    systems' formats, each with a file of the operator's names for theirs. `loopback`: it listens on this machine only;
+    `allowed_hosts`: further names under which it is called, in lower case.
     `following`: by what the share of out-of-scope requests follows the traffic. `hang`: seconds after which a worker
     whose event loop stands still is killed and replaced. `require`: domains without which the service is not ready;
     `store_age`: seconds without an answer of the store after which it is not. `metrics_port`: a port of the metrics'
@@ -109,6 +110,7 @@ class ServiceSettings:
     policy: Path | None = None
     tokens: Path | None = None
     loopback: bool = True
+    allowed_hosts: tuple[str, ...] = ()
     log: Path | None = None
     log_settings: LogSettings = field(default=LogSettings())
     shadow: Path | None = None

@@ -5,6 +5,8 @@ Loading weights occupies a processor, and they may be a candidate's that no gate
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
@@ -13,24 +15,18 @@ from arbitrank.background import give_way
 from arbitrank.child import serve
 from arbitrank.configuration import completed
 from arbitrank.errors import ArbitrankError, InputError
+from arbitrank.isolation.groups import Isolation
 from arbitrank.learn.rerankers import baseline
+from arbitrank.live.loader import VersionLoader
+from arbitrank.live.routing import with_serving
 from arbitrank.registry import loaded
 from arbitrank.serve.promotion_process import Verdict, status_of
-from arbitrank.store.decision_settings import load_decisions
-from arbitrank.store.kinds import DECISIONS
-from arbitrank.store.loading import (
-    check_scales,
-    combined,
-    installed,
-    load_found,
-    load_model,
-    release_of,
-    settled,
-    weights,
-    with_stored,
-)
+from arbitrank.shortlist.hyprank import load_hyprank
+from arbitrank.shortlist.shortlister import ShortlistSettings
+from arbitrank.store.kinds import HYPRANK, RESERVED, SHORTLIST
+from arbitrank.store.loading import installed, load_found, release_of, settled
 from arbitrank.store.signing import open_keys
-from arbitrank.store.store import open_store
+from arbitrank.store.store import Store, open_store
 from arbitrank.values import Request
 
 SECONDS = 60.0
@@ -38,7 +34,11 @@ SECONDS = 60.0
 
 
 class TrialTask(msgspec.Struct, frozen=True):
-    """Request to answer by these versions of domains or decision settings, else by the store's stable ones."""
+    """Request to answer by these versions of domains or stages, else by the store's stable ones, as a service does.
+
+    `shortlist` are the settings of a service whose Shortlister chooses the domains, `hyprank` is the folder of the
+    model that sorts in the place of the store's.
+    """
 
     store: str | None
     keys: str | None
@@ -46,29 +46,37 @@ class TrialTask(msgspec.Struct, frozen=True):
     request: Request
     versions: dict[str, str]
     explain: bool
+    shortlist: ShortlistSettings | None = None
+    hyprank: str | None = None
 
 
 def arbitrator_of(task: TrialTask) -> Arbitrator:
-    """The arbitrator of a task's versions, without a Shortlister and a HypRank. Raises `ArbitrankError`."""
-    store = open_store(task.store, open_keys(task.keys))
-    found = installed()
-    domains = loaded(found)
-    stated = completed(task.decisions)
-    decisions = settled(stated, store)
-    if (version := task.versions.get(DECISIONS)) is not None:
-        decisions = combined(stated, load_decisions(store.fetch(DECISIONS, version)))
-    parts = load_found(found, store, decisions.scales)
-    scales = with_stored(decisions.scales, store)
-    for name, version in task.versions.items():
-        if name == DECISIONS:
-            continue
-        if name not in domains:
-            raise InputError(f"{name}: its version is chosen for domains and {DECISIONS} only; run: arbitrank domains")
-        one = weights(name, domains[name], store, version)
-        check_scales(one.manifest, domains[name], scales.get(name, {}))
-        model = load_model(domains[name], one.folder, scales.get(name, {}))
-        parts.domains[name] = Serving(model, version, one.origin, release=release_of(domains[name]))
-    return Arbitrator(decisions=decisions, fallback=baseline, **parts._asdict())
+    """The arbitrator of a task's versions, loaded as a service loads them, but for the self-test.
+
+    Raises `ArbitrankError`.
+    """
+    keys = open_keys(task.keys)
+    store, found = open_store(task.store, keys), installed()
+    domains, stated = loaded(found), completed(task.decisions)
+    if unknown := sorted(task.versions.keys() - domains.keys() - {*RESERVED}):
+        raise InputError(f"{unknown[0]}: a version is of an installed domain or a stage; run: arbitrank domains")
+    loader = VersionLoader(store, stated, lambda folder, name: None, None, task.shortlist, Isolation({}))
+    settings = settled(stated, store)
+    parts = load_found(found, store, settings.scales)
+    order = None if task.hyprank is None else load_hyprank(Path(task.hyprank), keys)
+    arbitrator = Arbitrator(decisions=settings, fallback=baseline, hyprank=order, **parts._asdict())
+    for name, version in {**_stable(task, store), **task.versions}.items():
+        one = loader(name, version, domains)
+        release = release_of(domains[name]) if name in domains else None
+        arbitrator = with_serving(arbitrator, name, Serving(one.model, version, one.origin, release=release))
+    return arbitrator
+
+
+def _stable(task: TrialTask, store: Store) -> dict[str, str]:
+    """The stable versions of the stages that serve."""
+    names = [*([SHORTLIST] if task.shortlist else []), *([HYPRANK] if task.hyprank is None else [])]
+    found = {name: store.state(name)[1].stable for name in names}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def carry_out(task: TrialTask) -> Verdict:

@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from arbitrank.packages import core_version
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import WorkerGauges, write_gauges
-from arbitrank.serve.watch_process import RELIABILITY, REPORT
+from arbitrank.serve.watch_process import ASKED, RELIABILITY, REPORT
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 from arbitrank.watch.alarms import Commands
@@ -43,6 +43,7 @@ NAME = "watch"
 """Name of the process in the label `worker`, and of its gauges' file."""
 
 _TIMEOUT = 10.0  # seconds of a call of the webhook
+_STEP = 0.5  # seconds after which a look that is asked for begins
 _NICE = 10  # by which it gives way to the workers
 
 
@@ -181,9 +182,21 @@ def main() -> None:
         result = guarded(watch.look)
         if isinstance(result, Fault):  # the next look may succeed, and the failure shows
             events.failure("watch failed", result.error)
-        if select.select([sys.stdin], [], [], start.every)[0]:
+        if _ended(start):
             break
     events.close()
+
+
+def _ended(start: WatchStart) -> bool:
+    """Wait until the next look is due or asked for; true where the supervisor has ended."""
+    asked, by = Path(start.folder) / ASKED, monotonic() + start.every
+    while (left := by - monotonic()) > 0:
+        if select.select([sys.stdin], [], [], min(left, _STEP))[0]:
+            return True
+        if asked.exists():
+            asked.unlink(missing_ok=True)
+            return False
+    return False
 
 
 if __name__ == "__main__":

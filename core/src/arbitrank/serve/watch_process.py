@@ -20,6 +20,9 @@ REPORT = "watch.json"
 RELIABILITY = "reliability.json"
 """Name of the report on calibration in that folder."""
 
+ASKED = "watch.asked"
+"""Name of the file in that folder that asks for a look at once; the watch removes it."""
+
 _FIRST_SECONDS = 5.0  # after which it is started, so that the workers start first
 _AGAIN_SECONDS = 60.0  # after which it is started again where it has ended
 
