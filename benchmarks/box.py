@@ -117,13 +117,13 @@ def start(built: Built, path: Path, more: Mapping[str, str]) -> float:
 def active(folder: Path) -> dict[str, str | None]:
     """The measures of a box on this machine, with the reason where one is missing."""
     from arbitrank.environments.discovery import found_in
-    from arbitrank.environments.remote_domain import RemoteDomain
+    from arbitrank.environments.release_domain import ReleaseDomain
 
     os.environ |= variables(folder)[0]
     artifact = folder / "artifact"
     artifact.mkdir()
     domain = next(one.domain for one in found_in(folder, None)[0] if one.name == THIRTY[0])  # type: ignore[union-attr]
-    assert isinstance(domain, RemoteDomain)
+    assert isinstance(domain, ReleaseDomain)
     model = domain.host.load(domain.name, artifact, {}, standby=False)
     return dict(model.host.measures)
 
