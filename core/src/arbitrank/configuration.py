@@ -5,6 +5,7 @@
     scale = "0..100"                                   # of all its scores
     scales = { intent_confidence = "logprob" }         # of single ones
     context_keys = ["season"]                          # to learn from, beside the domain's own
+    url = "https://weather.example/arbitrank"          # where it is a service of its own (`arbitrank.remote_entry`)
 
     [decisions]
     fallback = "llm"
@@ -37,6 +38,7 @@ from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing, read_following
 from arbitrank.errors import InputError, os_errors
 from arbitrank.regular_files import read_regular
+from arbitrank.remote_entry import RemoteEntry, checked_entry
 from arbitrank.scales import FIELDS, checked_field, domain_scales, short
 from arbitrank.toml_values import check_keys, checked_table, checked_text, converted, with_place
 
@@ -73,12 +75,13 @@ T = TypeVar("T")
 class DomainConfiguration(msgspec.Struct, frozen=True, omit_defaults=True):
     """One domain in the file: the `scale` of all its scores, and the `scales` of single ones by field.
 
-    `context_keys` are those that its training reads beside its own.
+    `context_keys` are those that its training reads beside its own. `remote` is where it runs, if not here.
     """
 
     scale: str | None = None
     scales: dict[str, str] = {}
     context_keys: tuple[ContextKey, ...] = ()
+    remote: RemoteEntry | None = None
 
     @property
     def stated(self) -> dict[str, str]:
@@ -178,10 +181,12 @@ def stated_text(
 
 
 def _domain(table: Any, where: str) -> DomainConfiguration:
-    check_keys(checked_table(table, where), DomainConfiguration.__struct_fields__, f"{where}: key")
-    found = converted(table, DomainConfiguration, where)
+    own = [name for name in DomainConfiguration.__struct_fields__ if name != "remote"]
+    check_keys(checked_table(table, where), (*own, *RemoteEntry.__struct_fields__), f"{where}: key")
+    found = converted({name: value for name, value in table.items() if name in own}, DomainConfiguration, where)
     with_place(domain_scales, found.stated, where)
-    return found
+    remote = {name: value for name, value in table.items() if name not in own}
+    return msgspec.structs.replace(found, remote=checked_entry(remote, where)) if remote else found
 
 
 def _decisions(table: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@
     │   ├── NoWeights     train: nothing was published for a domain, and its package brings nothing
     │   ├── OtherCode     install the code that the weights are for, or train with the code that is there
     │   └── UnreadableArtifact  try again later, or republish: a file of it is missing or exchanged
-    └── StoreError        try again later: the store did not answer
-        └── Conflict      read the state again: it was changed in the meantime
+    ├── StoreError        try again later: the store did not answer
+    │   └── Conflict      read the state again: it was changed in the meantime
+    └── RemoteError       try again later: a remote domain did not answer
 
 Every message names the subject, the value seen, the value expected and, where there is one, the next command.
 """
@@ -30,6 +31,7 @@ __all__ = [
     "NoWeights",
     "OtherCode",
     "PluginError",
+    "RemoteError",
     "StoreError",
     "UnreadableArtifact",
     "describe",
@@ -81,6 +83,10 @@ class StoreError(ArbitrankError):
 
 class Conflict(StoreError):
     """Raised when a domain's state was changed since it was read. Read it again, then retry."""
+
+
+class RemoteError(ArbitrankError):
+    """Raised when a domain that is a service of its own does not answer. Retry later, or start it."""
 
 
 def message(fault: Fault, prefix: str = "") -> str:

@@ -12,6 +12,7 @@ __all__ = ["EXTRAS", "extra_of", "missing_package", "required"]
 EXTRAS = {
     "train": ("joblib", "lightgbm", "pycrfsuite", "scipy", "sklearn", "threadpoolctl"),
     "serve": ("cryptography", "httptools", "jinja2", "prometheus_client", "starlette", "uvicorn", "uvloop"),
+    "remote": ("httptools",),
     "report": ("matplotlib",),
     "s3": ("obstore",),
     "parquet": ("pyarrow",),

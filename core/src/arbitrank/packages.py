@@ -17,6 +17,7 @@ from io import StringIO
 from pathlib import PurePath
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -33,6 +34,7 @@ __all__ = [
     "is_near_group",
     "is_near_negatives",
     "packages",
+    "unfit",
     "wrong_group",
 ]
 
@@ -229,3 +231,26 @@ def wrong_group(group: str) -> str | None:
     return (
         f"its entry point is in the group {shown!r}, expected {GROUP!r}; correct its pyproject.toml and install again"
     )
+
+
+def unfit(package: Package) -> str | None:
+    """The reason why a distribution does not support this core, None where its range includes it."""
+    if not package.complete:
+        return package.problems[0]
+    required = package.requires
+    reason = f"its metadata cannot be read: {required.reason}" if isinstance(required, Fault) else None
+    for text in () if isinstance(required, Fault) else required:
+        unmet = guarded(_unmet, text)
+        reason = reason or (f"its metadata cannot be read: {unmet.reason}" if isinstance(unmet, Fault) else unmet)
+    return reason
+
+
+def _unmet(text: str) -> str | None:
+    """The reason why this core does not fulfil a requirement. Raises where it cannot be read."""
+    requirement, mine = Requirement(text), core_version()
+    # One of an extra, or of another system or Python, does not apply.
+    applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ours = canonicalize_name(requirement.name) == "arbitrank" and applies
+    if ours and mine != UNKNOWN and not requirement.specifier.contains(mine, prereleases=True):
+        return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -28,8 +29,10 @@ __all__ = [
     "expectation",
     "exposed",
     "failure",
+    "is_name",
     "lacking",
     "malformed",
+    "reserved",
     "seen",
     "stated",
 ]
@@ -37,6 +40,8 @@ __all__ = [
 HOOK = "arbitrank_domains"
 """The name of the hook."""
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SHORTLIST = "shortlist"  # the name of Shortlisters in stores of version 0.1; no domain may have it
 _SHIPPED = "a file that the package ships, named from Path(__file__).parent"
 _FOLDER = 'Path(__file__).parent / "model"'
 
@@ -182,6 +187,16 @@ def seen(name: Any, domain: Any) -> str:
         return f"{kind}, expected a Domain named in a-z, 0-9, _ and -: an object of the class, {domain.__name__}()"
     named = f"named {name!r}" if isinstance(name, str) else "without a name"
     return f"{type(domain).__name__} {named}, expected a Domain named in a-z, 0-9, _ and -"
+
+
+def is_name(name: object) -> bool:
+    """True for a text that may be a domain's name: lower-case letters, digits, `_` and `-`, at most 64."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def reserved(name: str) -> str | None:
+    """The reason why no domain may have a name that is one; None where one may."""
+    return f"is named {name!r}, which is the Shortlister's name; give it another" if name == _SHORTLIST else None
 
 
 def malformed(entry: EntryPoint) -> str | None:

@@ -9,7 +9,6 @@ gets it.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,15 +16,14 @@ from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import NamedTuple
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from arbitrank.boxed import unboxed, unknown
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
-from arbitrank.packages import UNKNOWN, Package, core_version, is_near_group, packages, wrong_group
-from arbitrank.plugin_hooks import HOOK, domains_of, exposed, failure, malformed, seen
+from arbitrank.packages import UNKNOWN, Package, is_near_group, packages, unfit, wrong_group
+from arbitrank.plugin_hooks import HOOK, domains_of, exposed, failure, is_name, malformed, reserved, seen
 from arbitrank.titles import display_names
 
 ENVIRONMENT = "ARBITRANK_DOMAINS"
@@ -34,8 +32,7 @@ ENVIRONMENT = "ARBITRANK_DOMAINS"
 ENVIRONMENTS = "ARBITRANK_ENVIRONMENTS"
 """The environment variable that names the folder of environments."""
 
-_SHORTLIST = "shortlist"  # the name of Shortlisters in stores of version 0.1; no domain may have it
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_CONFIGURATION, _FILE = "ARBITRANK_CONFIG", "arbitrank.toml"  # `arbitrank.configuration` reads them
 
 
 @dataclass(frozen=True)
@@ -124,13 +121,30 @@ def survey(environment: Mapping[str, str] = os.environ) -> Survey:
                 claimed[one.name] = source
                 found.append(one)
     beside: list[Unreadable] = []
-    if folder := environment.get(ENVIRONMENTS):
-        from arbitrank.environments.discovery import found_in
-
-        separate, beside = found_in(Path(folder), names)
-        found += (_once(one, claimed) for one in separate)
+    for elsewhere in (_in_environments, _remote):
+        others, problems = elsewhere(environment, names)
+        found += (_once(one, claimed) for one in others)
+        beside += problems
     found.sort(key=lambda one: (one.name, one.source.distribution))
     return Survey(found, [*_problems(installed, found), *beside, *_unknown(names, found)])
+
+
+def _in_environments(environment: Mapping[str, str], names: set[str] | None) -> tuple[list[Found], list[Unreadable]]:
+    """The domains in environments of their own, where there are any."""
+    if not (folder := environment.get(ENVIRONMENTS)):
+        return [], []
+    from arbitrank.environments.discovery import found_in
+
+    return found_in(Path(folder), names)
+
+
+def _remote(environment: Mapping[str, str], names: set[str] | None) -> tuple[list[Found], list[Unreadable]]:
+    """The domains that are services of their own, where there is a configuration."""
+    if not (environment.get(_CONFIGURATION) or (_CONFIGURATION not in environment and Path(_FILE).exists())):
+        return [], []
+    from arbitrank.remote.discovery import remotes_in
+
+    return remotes_in(environment, names)
 
 
 def names_wanted(environment: Mapping[str, str] = os.environ) -> set[str] | None:
@@ -211,7 +225,7 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
     if names is not None and entry.name not in names:
         yield Disabled(entry.name, source, f"{ENVIRONMENT} does not name it")
         return
-    reason = wrong_group(entry.group) or _unfit(package) or malformed(entry) or unboxed(entry.name, source.distribution)
+    reason = wrong_group(entry.group) or unfit(package) or malformed(entry) or unboxed(entry.name, source.distribution)
     if reason:
         yield Refused(entry.name, source, reason)
         return
@@ -226,13 +240,11 @@ def _load(entry: EntryPoint, package: Package, source: Source, names: set[str] |
     if names is not None and entry.name not in own and not names & own:
         names = None  # the package is named as a whole, by its entry point
     for name, domain in domains:
-        if not isinstance(domain, Domain) or not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(domain, Domain) or not is_name(name):
             yield Refused(
                 entry.name, source, f"{HOOK}() returned {seen(name, domain)}; correct it, then: arbitrank domains"
             )
-        elif name == _SHORTLIST:
-            yield Refused(name, source, f"is named {_SHORTLIST!r}, which is the Shortlister's name; give it another")
-        elif reason := unboxed(name, source.distribution):
+        elif (reason := reserved(name)) or (reason := unboxed(name, source.distribution)):
             yield Refused(name, source, reason)
         elif names is not None and name not in names:
             yield Disabled(name, source, f"{ENVIRONMENT} does not name it")
@@ -273,26 +285,3 @@ def _keys(domain: Domain) -> Iterator[str]:
     keys = guarded(getattr, domain, "context_keys", None)
     if isinstance(keys, str):
         yield f"context_keys is {keys!r}, a text, and ignored, expected a list of keys; write ({keys!r},)"
-
-
-def _unfit(package: Package) -> str | None:
-    """The reason why a distribution does not support this core, None where its range includes it."""
-    if not package.complete:
-        return package.problems[0]
-    required = package.requires
-    reason = f"its metadata cannot be read: {required.reason}" if isinstance(required, Fault) else None
-    for text in () if isinstance(required, Fault) else required:
-        unmet = guarded(_unmet, text)
-        reason = reason or (f"its metadata cannot be read: {unmet.reason}" if isinstance(unmet, Fault) else unmet)
-    return reason
-
-
-def _unmet(text: str) -> str | None:
-    """The reason why this core does not fulfil a requirement. Raises where it cannot be read."""
-    requirement, mine = Requirement(text), core_version()
-    # One of an extra, or of another system or Python, does not apply.
-    applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    ours = canonicalize_name(requirement.name) == "arbitrank" and applies
-    if ours and mine != UNKNOWN and not requirement.specifier.contains(mine, prereleases=True):
-        return f"needs arbitrank{requirement.specifier}, this is {mine}; install a version of it for this core"
-    return None

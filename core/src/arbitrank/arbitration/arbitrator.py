@@ -213,7 +213,7 @@ class Arbitrator:
         if serving.recalibration is not None:
             scores = recalibrated(scores, serving.recalibration)
         why = outcome.why and all_staged(outcome.why, "temperature", outcome.scores.right, scores.right)
-        return Contribution(name, outcome.hypotheses, scores, serving.version, why)
+        return Contribution(name, outcome.hypotheses, scores, outcome.version or serving.version, why)
 
     def _conditioned(self, contributions: Sequence[Contribution]) -> tuple[Sequence[Contribution], float]:
         """The contributions, conditioned on one another where the settings say so, and P(no domain)."""

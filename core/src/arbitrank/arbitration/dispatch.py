@@ -37,10 +37,12 @@ Called exactly once, it returns each domain's outcome by the deadline, whatever 
 class Host(ABC):
     """Another process, in which several domains are queried together.
 
-    `measures` are those of its box, each with the reason why it is missing, None of one that is active.
+    `measures` are those of its box, each with the reason why it is missing, None of one that is active. `shared`: a
+    call holds nothing that other requests wait for, so that it is begun first and waited for last.
     """
 
     measures: Mapping[str, str | None] = {}
+    shared = False
 
     @abstractmethod
     def begin(
@@ -162,7 +164,7 @@ def _query(
     except RecursionError as error:  # the context is nested too deeply
         outcomes = {name: Failed(describe(error), 0.0, counts=0, kind="request") for name in models}
     finally:
-        for call in calls:
+        for call in reversed(calls):
             outcomes |= call()
     return outcomes
 
@@ -178,7 +180,7 @@ def _by_host(
             hosts.setdefault(id(model.host), (model.host, {}))[1][name] = model
         else:
             local[name] = model
-    return local, [hosts[key] for key in sorted(hosts)]
+    return local, [hosts[key] for key in sorted(hosts, key=lambda key: (not hosts[key][0].shared, key))]
 
 
 def is_hosted(model: Model) -> TypeGuard[HostedModel]:

@@ -24,7 +24,7 @@ from arbitrank.values import Candidate, DomainReport, Hypothesis, Ranked, Reques
 
 @dataclass(frozen=True)
 class Serving:
-    """A domain that is ready to answer: its model and version, and their origin (`store` or `package`).
+    """A domain that is ready to answer: its model and version, and their origin (`store`, `package` or `remote`).
 
     `recalibration` is that of its probabilities, None without one. `note` is reported with its answers, e.g. that a
     newer version was refused. `release` is that of its code, where it is in an environment of its own.
@@ -229,12 +229,12 @@ def _report(
     intents: dict[str, str] | UnsetType,
 ) -> DomainReport:
     if isinstance(outcome, Answered):
-        ms = rounded(outcome.recognise_ms + outcome.rerank_ms)
+        ms, version = rounded(outcome.recognise_ms + outcome.rerank_ms), outcome.version or serving.version
         scales = outcome.scales or UNSET
         if (by := serving.recalibration) is None:
-            return DomainReport("answered", serving.version, ms, serving.note, None, scales, title, intents)
+            return DomainReport("answered", version, ms, serving.note, None, scales, title, intents)
         shrunk, shift = (None if by.scale == 1.0 else by.temperature), (by.shift or UNSET)
-        return DomainReport("answered", serving.version, ms, serving.note, shrunk, scales, title, intents, shift)
+        return DomainReport("answered", version, ms, serving.note, shrunk, scales, title, intents, shift)
     if isinstance(outcome, Skipped):
         return DomainReport("skipped", serving.version, reason=outcome.reason, title=title)
     status: Status = "failed" if isinstance(outcome, Failed) else "late"

@@ -29,6 +29,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     `kept` are the places and numbers of those among all of the domain's, None where all are distinct. `scales` are
     those that its scores were read by, where they are not 0..1. `began` is a reading of `time.perf_counter`, None
     where the domain ran in another process. `packed` are the hypotheses in msgpack, where their check has made them.
+    `version` is that which a remote domain names, None of one whose version is known here.
     """
 
     hypotheses: Sequence[Hypothesis]
@@ -40,6 +41,7 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     scales: dict[str, str] | None = None
     began: float | None = None
     packed: bytes | None = None
+    version: str | None = None
 
 
 class Failed(msgspec.Struct, frozen=True):

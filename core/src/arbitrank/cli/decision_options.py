@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.following import ShareFollowing
 from arbitrank.cli.options import PATH, Decorator, Share, gathered
 from arbitrank.configuration import (
+    ENVIRONMENT,
     OperatorStatements,
     configured,
     operator_decisions,
@@ -21,6 +23,23 @@ from arbitrank.configuration import (
 )
 
 _DEFAULT = DecisionSettings()
+
+
+def _exported(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Have discovery find the remote domains of that file, in this process and in those that the verb starts."""
+    if value is not None:
+        before = os.environ.get(ENVIRONMENT)
+        os.environ[ENVIRONMENT] = str(value.resolve())
+        context.call_on_close(lambda: _restore(before))
+    return value
+
+
+def _restore(before: str | None) -> None:
+    if before is None:
+        os.environ.pop(ENVIRONMENT, None)
+    else:
+        os.environ[ENVIRONMENT] = before
+
 
 _scale = click.option(
     "--scale",
@@ -33,6 +52,7 @@ _config = click.option(
     type=PATH,
     is_eager=True,  # other options are stated in it
     metavar="FILE",
+    callback=_exported,
     help="The configuration; default ARBITRANK_CONFIG, else ./arbitrank.toml where it exists.",
 )
 _none = click.option(

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.arbitration.hosted_domain import HostedDomain
+from arbitrank.arbitration.hosted_domain import HostedDomain, RemoteRecogniser, ServiceDomain
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import box_options, decision_options, options
 from arbitrank.configuration import OperatorStatements, StatedScales
@@ -36,8 +36,8 @@ class Row(msgspec.Struct, frozen=True):
     `shift` is that of its log-odds where it is not 0. `title` is its display name, `notes` are remarks that do not keep
     it from answering. `release` is that of its code, where it is in an environment of its own, and `environment` what
     that runs with. `box` has the measures of its box: null where one is active, else the reason why it is missing; null
-    without a box. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a name
-    that no package has.
+    without a box. `url` is that of a remote domain, whose package is `remote`. A row of the status `unreadable` is no
+    domain, but a package whose metadata are damaged, or a name that no package has.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Row(msgspec.Struct, frozen=True):
     release: str | None = None
     environment: str | None = None
     box: dict[str, str | None] | None = None
+    url: str | None = None
 
 
 @click.command("domains")
@@ -145,7 +146,7 @@ def _row_of(one: DomainRow) -> Row:
     return Row(
         one.name, status, one.package, one.package_version, one.version, one.origin, reason, _shrunk(by), one.title,
         one.notes, None if by is None else by.shift or None,
-        one.release, one.release and f"the code of {one.release} answers", one.box,
+        one.release, one.release and f"the code of {one.release} answers", one.box, one.url,
     )  # fmt: skip
 
 
@@ -156,6 +157,8 @@ def _row(found: Found, model: Serving | Broken | None) -> Row:
     change = change_in(found.domain, model.model) if isinstance(model, Serving) else None
     notes = (*found.notes, *([note(found.name, change)] if change else []))
     row = replace(row, title=display_names(found.name, found.domain).title, notes=notes)
+    if isinstance(found.domain, ServiceDomain | RemoteRecogniser):
+        row = replace(row, url=found.domain.address)
     if isinstance(found.domain, HostedDomain):
         from arbitrank.environments.release_domain import ReleaseDomain  # here, as few domains are
 
@@ -206,13 +209,17 @@ def _show(rows: list[Row]) -> None:
         titled = row.title and row.title.casefold() != row.name.casefold()
         name = escape(row.name) + (f" [dim]({escape(row.title or '')})[/]" if titled else "")
         colour = colours.get(row.status, "red")
-        table.add_row(name, f"[{colour}]{row.status}[/]", escape(f"{row.package} {row.package_version}"), weights)
+        table.add_row(
+            name, f"[{colour}]{row.status}[/]", escape(f"{row.package} {row.package_version}".rstrip()), weights
+        )
     print_table(console, table)
     for row in rows:
         if row.reason:
             console.print(f"{escape(row.name)} [{colours.get(row.status, 'red')}]{row.status}[/]: {escape(row.reason)}")
         if row.environment:
             console.print(f"[dim]{escape(row.name)}: {escape(row.environment)}[/]")
+        if row.url:
+            console.print(f"[dim]{escape(row.name)}: at {escape(row.url)}[/]")
         if row.box:
             console.print(f"[dim]{escape(row.name)}: {escape(described(row.box))}[/]")
         for text in row.notes:

@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from arbitrank.arbitration.dispatch import HostedModel
 from arbitrank.arbitration.outcomes import Answered, Failed
+from arbitrank.isolation.checked_outcome import checked_outcome
 from arbitrank.isolation.messages import MAX_QUERY, STARTING, BatchContent, QueryBatch, encode
-from arbitrank.isolation.pending import checked_outcome
 from arbitrank.isolation.worker_process import WorkerEnded
 from arbitrank.packed import packed
 from arbitrank.values import Hypothesis, Request

@@ -13,14 +13,14 @@ from arbitrank.isolation.messages import (
 )
 from arbitrank.values import Hypothesis, Slot
 
-__all__ = ["batch_content", "from_worker", "query_content", "to_worker"]
+__all__ = ["NewerHypothesis", "batch_content", "from_worker", "query_content", "to_worker"]
 
 
 class _NewerSlot(Slot, frozen=True, omit_defaults=True, forbid_unknown_fields=False, gc=False):
     """A slot of a newer core, which may have more fields."""
 
 
-class _NewerHypothesis(Hypothesis, frozen=True, omit_defaults=True, forbid_unknown_fields=False, gc=False):
+class NewerHypothesis(Hypothesis, frozen=True, omit_defaults=True, forbid_unknown_fields=False, gc=False):
     """A hypothesis of a newer core."""
 
     slots: tuple[_NewerSlot, ...] = ()
@@ -29,19 +29,19 @@ class _NewerHypothesis(Hypothesis, frozen=True, omit_defaults=True, forbid_unkno
 class _NewerContent(QueryContent, frozen=True):
     """Content of a query from a newer core."""
 
-    given: tuple[tuple[_NewerHypothesis, ...], ...] | None
+    given: tuple[tuple[NewerHypothesis, ...], ...] | None
 
 
 class _NewerBatch(BatchContent, frozen=True, omit_defaults=True):
     """Content of a batch from a newer core."""
 
-    given: tuple[tuple[_NewerHypothesis, ...] | None, ...]
+    given: tuple[tuple[NewerHypothesis, ...] | None, ...]
 
 
 class _NewerOutcome(DomainOutcome, frozen=True, tag="outcome", gc=False, omit_defaults=True):
     """The outcome of a model of a newer core."""
 
-    hypotheses: tuple[_NewerHypothesis, ...] | None = None
+    hypotheses: tuple[NewerHypothesis, ...] | None = None
 
 
 to_worker = Decoder[ToWorker](ToWorker, ToWorker)

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TypeVar
 
 from arbitrank.child import Child
+from arbitrank.configuration import ENVIRONMENT
 from arbitrank.domain import Progress
 from arbitrank.isolation.bell import BELL, CAPABILITY
 from arbitrank.isolation.box import Box, Entering
@@ -82,7 +83,7 @@ class WorkerProcess(Child):
                 pass_fds=(theirs.fileno(), rung, *((self._entering.report,) if self._entering else ())),
                 output=True,
                 interpreter=interpreter,
-                variables={BELL: str(rung)},
+                variables={BELL: str(rung), ENVIRONMENT: ""},  # no remote domain is in a worker
                 within=entering.command if (entering := self._entering) else (),
             )
         except OSError as error:

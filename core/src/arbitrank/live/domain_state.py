@@ -11,6 +11,7 @@ import msgspec
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.dispatch import measures_of
+from arbitrank.arbitration.hosted_domain import REMOTE
 from arbitrank.errors import (
     ArbitrankError,
     ArtifactError,
@@ -93,8 +94,8 @@ class FollowedState:
     then, which is no problem. `attempted` are the versions of which loading was attempted since the last reading,
     `retries` those refused ones that may load later, `waits` those that wait for other code, `distrusted` those that
     answered until a key was removed. `weightless`: its package brings no weights. `unread` is the reason why the
-    state, or a version, could not be read, `lost` says that the end of the history is missing, `behind` why changes of
-    the catalogue have no effect. `release` is that of the domain's code, where it is in an environment of its own.
+    state, or a version, could not be read, `lost` says that the end of the history is missing, `behind` why the
+    catalogue is. `release` is that of code in an environment of its own, `elsewhere`: a service has the weights.
     """
 
     name: str
@@ -116,6 +117,7 @@ class FollowedState:
     lost: str | None = None
     behind: str | None = None
     release: str | None = None
+    elsewhere: bool = False
 
     def see(self, number: int, state: State | None, problem: str | None) -> None:
         """Note the state in the store, or the reason why it cannot be read."""
@@ -231,6 +233,8 @@ class FollowedState:
         """The version of an alias; the package's where none is stable or was before, and there is a package."""
         if self.state is None:
             return None
+        if self.elsewhere:
+            return PACKAGE if alias == "stable" else None
         versions = {"stable": self.state.stable, "candidate": self.state.candidate, "previous": self.state.previous}
         return versions[alias] or (PACKAGE if self.packaged and alias != "candidate" else None)
 
@@ -282,7 +286,7 @@ class FollowedState:
 def untrusted(loaded: LoadedVersion, keys: Keys | None) -> str | None:
     """The reason why a version in memory is no longer trusted; None where it is, or where that is unknown now."""
     try:
-        return keys.problem(loaded.manifest) if keys and loaded.origin != OPERATOR else None
+        return keys.problem(loaded.manifest) if keys and loaded.origin not in (OPERATOR, REMOTE) else None
     except ArbitrankError:
         return None
 

@@ -32,6 +32,8 @@ from arbitrank.live.code import CodeFollower
 from arbitrank.live.comparison import Comparison, ComparisonReport
 from arbitrank.live.domain_state import FollowedState, Load, LoadedVersion
 from arbitrank.live.follower import Follower
+from arbitrank.live.followers import Followers
+from arbitrank.live.remotes import RemoteFollower
 from arbitrank.live.routing import RequestStages, Routing, with_serving, with_states
 from arbitrank.live.shadow import Shadow
 from arbitrank.live.share import FollowedShare
@@ -41,7 +43,7 @@ from arbitrank.selftest import SelfTester
 from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
-from arbitrank.store.loading import installed, release_of, unavailable
+from arbitrank.store.loading import installed, unavailable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Context, DomainReport, Request, Truth
@@ -98,7 +100,7 @@ class Live:
         tester, limits = selftest or self._tester, isolation or Isolation({})
         self._loader = loader.VersionLoader(store, decisions, tester, self._workers, shortlist, limits)
         self._shadowed = shadowed = frozenset(domains if shadow is True else shadow or ())
-        states = [FollowedState(name, name in shadowed, release=release_of(domains[name])) for name in sorted(domains)]
+        states = [loader.state_of(domains[name], name in shadowed) for name in sorted(domains)]
         serving = {state.name: state.serving for state in states}
         if shortlist:
             states.append(FollowedState(SHORTLIST, SHORTLIST in shadowed, packaged=False))
@@ -112,6 +114,8 @@ class Live:
         code = loader.releases_of(domains), self._replace_code
         self._code = CodeFollower(environments, *code, notify, poll, changed, self._changes)
         self.catalogue = CatalogueFollower(store, self._follower, notify, poll)
+        remotes = RemoteFollower(domains, self._follower, notify, poll)
+        self._followers = Followers(self._follower, self.catalogue, self._code, remotes)
 
     @classmethod
     def from_installed(
@@ -206,18 +210,14 @@ class Live:
 
     def start(self) -> None:
         """Load the stable versions, then follow the store and the environments in the background."""
-        self._follower.start()
-        self.catalogue.start()
-        self._code.start(loader.failing(self._domains, self._follower.states))
+        self._followers.start(lambda: loader.failing(self._domains, self._follower.states))
         self._shadow.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the threads and the child processes for good; the versions in this process keep answering."""
-        for one in (self._follower, self.catalogue, self._code):
-            one.end()
+        self._followers.end()
         self._tester.close()
-        for one in (self._follower, self.catalogue, self._code):
-            one.join(timeout)
+        self._followers.join(timeout)
         self._shadow.stop(timeout)
         if self._workers:
             self._workers.close()
@@ -229,16 +229,15 @@ class Live:
 
     def look(self) -> None:
         """Read the store and the environments once, and swap whatever has changed; returns when that is done."""
-        self._follower.look()
-        self.catalogue.look()
-        self._code.look()
+        self._followers.look()
 
     def status(self) -> LiveStatus:
         """The status of the store, of each name, of the workers and of the code."""
         breakers = self._breakers.status() if self._breakers else {}
         skipped = self._breakers.open() if self._breakers else set()
         workers = self._workers.status() if self._workers else {}
-        more = workers, self._share.status() if self._share else None, self._code.status()
+        share, remotes = self._share.status() if self._share else None, self._followers.remotes.status()
+        more = workers, share, self._code.status(), remotes
         return live_status(self.store, self._follower, self._shadow, breakers, skipped, *more)
 
     def _load(self, name: str, version: str | None) -> LoadedVersion:
@@ -283,6 +282,8 @@ class Live:
             return
         before = self.routing.stable
         stable = with_serving(before, state.name, state.serving)
+        if state.elsewhere:  # its facts may be others
+            stable = replace(stable, profiles=profiles_of(self._domains))
         if self._share is not None and state.name == DECISIONS:
             self._share.begin(stable)
             stable = self._share.exchange(stable)

@@ -11,7 +11,7 @@ from typing import Any
 from arbitrank.arbitration.arbitrator import Broken
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import HostedModel
-from arbitrank.arbitration.hosted_domain import HostedDomain
+from arbitrank.arbitration.hosted_domain import HostedDomain, ServiceDomain
 from arbitrank.arbitration.probes import violation
 from arbitrank.domain import Domain, Model
 from arbitrank.environments.folders import Release
@@ -27,7 +27,7 @@ from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import Manifest
 from arbitrank.store.decision_settings import load_decisions
 from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
-from arbitrank.store.loading import check_scales, combined, load_model, weights, with_stored
+from arbitrank.store.loading import check_scales, combined, load_model, release_of, serving_model, weights, with_stored
 from arbitrank.store.store import Store
 
 __all__ = [
@@ -66,8 +66,10 @@ class VersionLoader:
                 self.stated, Manifest(domain=DECISIONS, package="", package_version="", version=OPERATOR), OPERATOR
             )
         domain = domains.get(name)
-        found = weights(name, domain, self.store, version)
         stated = with_stored(self.stated.scales, self.store).get(name, {})
+        if isinstance(domain, ServiceDomain):
+            return of_service(domain, stated)
+        found = weights(name, domain, self.store, version)
         if isinstance(domain, HostedDomain):  # tested where it is loaded, before it answers there
             check_scales(found.manifest, domain, stated)
             if isinstance(domain, ReleaseDomain):
@@ -90,8 +92,21 @@ class VersionLoader:
             if self.workers and name in self.workers:
                 model = self.workers.load(name, found.folder, stated)
             else:
-                model = load_model(domain, found.folder, stated)
+                model = serving_model(domain, load_model(domain, found.folder, stated))
         return LoadedVersion(model, found.manifest, found.origin)
+
+
+def of_service(domain: ServiceDomain, scales: Mapping[str, str]) -> LoadedVersion:
+    """The version that a remote domain states. Raises as `ServiceDomain.serving` does."""
+    serving = domain.serving(scales)
+    manifest = Manifest(domain=domain.name, package=serving.origin, package_version="", version=serving.version)
+    return LoadedVersion(serving.model, manifest, serving.origin)
+
+
+def state_of(domain: Domain, shadowed: bool) -> FollowedState:
+    """The state of a domain that is to be followed."""
+    elsewhere = isinstance(domain, ServiceDomain)
+    return FollowedState(domain.name, shadowed, release=release_of(domain), elsewhere=elsewhere)
 
 
 def is_of(domain: Domain, package: str) -> bool:

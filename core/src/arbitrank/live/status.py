@@ -11,6 +11,7 @@ import msgspec
 from arbitrank.isolation.groups import GroupStatus
 from arbitrank.live.code import CodeStatus
 from arbitrank.live.domain_state import DomainStatus
+from arbitrank.live.remotes import RemoteStatus
 from arbitrank.live.share import ShareStatus
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class LiveStatus(msgspec.Struct, frozen=True):
     `swaps` counts the swaps of a version. `waiting`, `dropped` and `failed` are of shadow: requests that wait for their
     comparison, those that were not compared for lack of time, and those whose comparison could not be written.
     `workers` are the processes of isolated domains, by group. `share` is that of out-of-scope requests, None where
-    it is not followed. `code` is that of the packages in environments of their own.
+    it is not followed. `code` is that of packages in environments of their own, `remotes` that of remote domains.
     """
 
     store: str
@@ -41,6 +42,7 @@ class LiveStatus(msgspec.Struct, frozen=True):
     share: ShareStatus | None = None
     silent: float = 0.0
     code: dict[str, CodeStatus] = {}
+    remotes: dict[str, RemoteStatus] = {}
 
 
 def problem_of_previous(name: str, domain: DomainStatus) -> str | None:
@@ -63,6 +65,7 @@ def live_status(
     workers: dict[str, GroupStatus],
     share: ShareStatus | None,
     code: dict[str, CodeStatus],
+    remotes: dict[str, RemoteStatus],
 ) -> LiveStatus:
     """The status of a process at one moment; `breakers` not closed, by domain, and `skipped`, those open."""
     with follower.lock:
@@ -84,4 +87,5 @@ def live_status(
             share,
             round(monotonic() - follower.reached_at, 3),
             code,
+            remotes,
         )

@@ -52,8 +52,8 @@ class DomainRow(msgspec.Struct, frozen=True):
     `breaker` is the reason why it is skipped for a while (its circuit is open). `title` is its display name, `notes`
     are remarks that do not keep it from answering. `release` is that of the code which answers, where that is in an
     environment of its own, and `box` the measures of its box: null where one is active, else the reason why it is
-    missing. A row of the status `unreadable` is no domain, but a package whose metadata are damaged, or a name that no
-    package has.
+    missing. `url` is that of a remote domain, whose package is `remote`. A row of the status `unreadable` is no domain,
+    but a package whose metadata are damaged, or a name that no package has.
     """
 
     name: str
@@ -69,6 +69,7 @@ class DomainRow(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     release: str | None = None
     box: dict[str, str | None] | None = None
+    url: str | None = None
 
 
 class Versions(msgspec.Struct, frozen=True):

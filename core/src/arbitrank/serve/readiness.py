@@ -43,6 +43,7 @@ PROBLEMS = {
     "store": "the store does not answer, or not for all names",
     "domain": "a domain does not answer, or answers with another version than the stable one",
     "circuit": "a domain has failed repeatedly and is skipped for a while",
+    "remote": "a remote domain cannot be reached, or states what it may not",
     "workers": "fewer workers take connections than --workers",
     "code": "a release in the folder of --environments is refused or waits for weights, and the one before answers",
     "log": "lines of --log are lost",
@@ -118,6 +119,8 @@ def _unready(
             yield Problem("required", f"{name}: is required and cannot answer: {reason}", name)
     for name, domain in status.domains.items():
         if domain.version is None and not domain.weightless and (name in domains or domain.state.stable):
+            if name in status.remotes and status.remotes[name].ranks:
+                continue  # it answers once it can be reached
             yield Problem("unloaded", f"{name}: its stable version has not been loaded: {domain.problem}", name)
     if store_age is not None and status.silent > store_age:
         yield Problem("unreachable", f"store {status.store}: has not answered for {status.silent:.0f} s")
@@ -128,8 +131,11 @@ def _degraded(status: LiveStatus) -> Iterator[Problem]:
     if status.problem:
         age = "" if status.age is None else f", for {status.age:.0f} s"
         yield Problem("store", f"{status.problem}{age}")
+    for name, remote in status.remotes.items():
+        if remote.problem:
+            yield Problem("remote", f"{name}: {remote.problem}", name)
     for name, domain in status.domains.items():
-        if domain.problem:
+        if domain.problem and not (name in status.remotes and status.remotes[name].problem):
             yield Problem("domain", f"{name}: {domain.problem}", name)
         if domain.skipped:
             yield Problem("circuit", f"{name}: {domain.breaker}", name)

@@ -98,7 +98,7 @@ class Handlers:
 
     async def domains(self, call: Call, body: None, grant: Grant | None) -> Response:
         live = self.state.live.status() if self.state.live is not None else None
-        status, code = (live.domains, live.code) if live is not None else ({}, {})
+        status, code, remotes = (live.domains, live.code, live.remotes) if live is not None else ({}, {}, {})
         rows, changes = [], self.state.features.notes()
         for found in self.state.found:
             row = DomainRow(found.name, "loaded", found.source.distribution, found.source.version)
@@ -110,6 +110,7 @@ class Handlers:
                     row, status="loaded" if domain.version else "failed", version=domain.version,
                     origin=domain.origin, state=domain.state, problem=domain.problem or refusal, breaker=domain.breaker,
                     release=domain.release, box=domain.box,
+                    url=remotes[found.name].url if found.name in remotes else None,
                 )  # fmt: skip
             elif refusal:  # it has never answered
                 row = replace(row, status="failed", problem=refusal)

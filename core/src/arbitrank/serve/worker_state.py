@@ -36,7 +36,7 @@ from arbitrank.serve.service_files import follow_configuration, service_files
 from arbitrank.serve.settings import ServiceSettings
 from arbitrank.serve.worker_place import WorkerReport
 from arbitrank.shortlist.hyprank import load_hyprank
-from arbitrank.store.loading import unavailable
+from arbitrank.store.loading import in_processes, unavailable
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import Store, open_store
 from arbitrank.wire.notices import Notices
@@ -44,6 +44,7 @@ from arbitrank.wire.notices import Notices
 if TYPE_CHECKING:
     from arbitrank.serve.tracing import Tracing
 
+_WAITING = 64  # requests that may wait for remote domains at a time
 _RELOAD_SECONDS = 1.0  # between checks of the files that may change
 _SWEEPS = 10  # such checks after an exchange of versions or code, at the first and last of which garbage is collected
 _COLLECT = 50_000  # objects more than before, at which they are collected
@@ -121,7 +122,7 @@ class WorkerState:
             poll=settings.poll,
             shadow=settings.shadow is not None,
             compared=None if self.shadow is None else self.shadow.append,
-            isolation=isolation_of(settings.isolate, domains, settings.deadline),
+            isolation=isolation_of(settings.isolate, in_processes(domains), settings.deadline),
             shortlist=settings.shortlist,
             hyprank=None if settings.hyprank is None else load_hyprank(settings.hyprank, self.store.keys),
             notify=self._exchanged,
@@ -132,9 +133,12 @@ class WorkerState:
             changed=self._discover,
         )
         self._stack.enter_context(live)
-        if settings.isolate or settings.environments is not None:
-            # The event loop must not wait for a worker process that hangs until its deadline.
-            self.pool = self._stack.enter_context(ThreadPoolExecutor(1, "arbitrank answer"))
+        remote = len(in_processes(domains)) < len(domains)
+        if settings.isolate or settings.environments is not None or remote:
+            # The event loop must not wait for a worker process that hangs until its deadline, nor for a remote domain;
+            # while a request waits for one of these, others are answered.
+            threads = _WAITING if remote else 1
+            self.pool = self._stack.enter_context(ThreadPoolExecutor(threads, "arbitrank answer"))
         gc.collect()
         gc.freeze()  # what is loaded stays, so collections beside requests need not traverse it
         gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
 from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
-from arbitrank.arbitration.hosted_domain import HostedDomain
+from arbitrank.arbitration.hosted_domain import HostedDomain, RemoteRecogniser, ServiceDomain
 from arbitrank.arbitration.profiles import DomainProfile, profiles_of
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.scaled_model import scaled
@@ -24,7 +24,7 @@ from arbitrank.errors import ArbitrankError, ArtifactError, InputError, NoWeight
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import R0, baseline
 from arbitrank.plugin_hooks import stated
-from arbitrank.registry import ENVIRONMENT, ENVIRONMENTS, Disabled, Found, Loaded, Refused, discover, loaded
+from arbitrank.registry import ENVIRONMENT, Disabled, Found, Loaded, Refused, discover, loaded
 from arbitrank.scales import DEFAULT, FIELDS, Scales, domain_scales, scale
 from arbitrank.store.artifact import Manifest, read_manifest
 from arbitrank.store.decision_settings import load_decisions
@@ -97,6 +97,11 @@ def load_model(
     return scaled(model, domain_scales({**own, **scales}), domain_scales(own))
 
 
+def in_processes(domains: Mapping[str, Domain]) -> dict[str, Domain]:
+    """The domains whose code runs in processes of this machine: all but the remote ones."""
+    return {name: one for name, one in domains.items() if not isinstance(one, ServiceDomain | RemoteRecogniser)}
+
+
 def release_of(domain: Domain) -> str | None:
     """The release of a domain's code, where it is in an environment of its own."""
     return domain.release_name if isinstance(domain, HostedDomain) else None
@@ -153,12 +158,12 @@ def installed(only: Collection[str] | None = None) -> list[Found]:
     """
     if only is None:
         return discover()
-    environments = {ENVIRONMENTS: os.environ[ENVIRONMENTS]} if ENVIRONMENTS in os.environ else {}
-    found = discover({ENVIRONMENT: ",".join(only), **environments})
+    environment = {name: value for name, value in os.environ.items() if name != ENVIRONMENT}
+    found = discover({**environment, ENVIRONMENT: ",".join(only)})
     if not set(only) <= loaded(found).keys():
         found = [
             Disabled(one.name, one.source, "not named") if isinstance(one, Loaded) and one.name not in only else one
-            for one in discover(environments)
+            for one in discover(environment)
         ]
     by_name = {one.name: one for one in found}
     for name in only:
@@ -173,8 +178,20 @@ def load_domains(
     domains: Mapping[str, Domain], store: Store, scales: StatedScales = MappingProxyType({})
 ) -> dict[str, Serving | Broken]:
     """A model for each domain, or the reason why it has none; sorted by name. `scales` are those of the operator."""
+    look_at(domains)
     layers = with_stored(scales, store)
     return {name: _loaded(name, domain, store, layers.get(name, {})) for name, domain in sorted(domains.items())}
+
+
+def look_at(domains: Mapping[str, Domain]) -> None:
+    """Read what domains that are services of their own state, of all at once. Never raises."""
+    for wait in [one.look() for one in domains.values() if isinstance(one, ServiceDomain)]:
+        wait()
+
+
+def serving_model(domain: Domain, model: Model) -> Model:
+    """The model that answers requests where this one is loaded: that of a remote recogniser calls it first."""
+    return domain.fetching(model) if isinstance(domain, RemoteRecogniser) else model
 
 
 def with_stored(scales: StatedScales, store: Store) -> StatedScales:
@@ -265,8 +282,10 @@ def _loaded(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) 
 
 
 def _load(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) -> Serving:
+    if isinstance(domain, ServiceDomain):
+        return domain.serving(scales)
     found = present(name, domain, store)
     check_scales(found.manifest, domain, scales)
-    model = load_model(domain, found.folder, scales)
+    model = serving_model(domain, load_model(domain, found.folder, scales))
     version, origin = found.manifest.version, found.origin
     return Serving(model, version, origin, found.recalibration, release=release_of(domain))
