@@ -10,11 +10,13 @@ from pathlib import Path
 import fakes
 import pytest
 from services import Service
+from waiting import until
 
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.outcomes.suite_cases import stored_cases
 from arbitrank.serve.auth import Denied, make_token, permitted
 from arbitrank.serve.console_files import POLICY, console_files
+from arbitrank.serve.own_hosts import foreign_host
 from arbitrank.store.store import open_store
 from arbitrank.values import Answer, Decision, Ranked, Request
 
@@ -54,6 +56,7 @@ def service(lights_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     store.publish(folder / "two")
     with Service(lights_site, folder / "store", "--log", str(folder / "log")) as service:
         service.other = other  # type: ignore[attr-defined]
+        service.store = folder / "store"  # type: ignore[attr-defined]
         yield service
 
 
@@ -93,6 +96,36 @@ def test_a_name_that_another_had_point_here_is_refused(service: Service, path: s
     assert status == 403
 
 
+@pytest.mark.parametrize(
+    ("host", "loopback", "other"),
+    [
+        ("127.0.0.1:8080", True, True), ("[::1]:8080", True, True), ("LocalHost.", True, True),
+        ("10.0.0.7:8080", False, True), ("[fd00::7]", False, True), ("arbitrank:8080", False, True),
+        ("arbitrank.lan", True, True), ("console.example.com:443", True, True),
+        ("attacker.example", False, False), ("127.0.0.1.attacker.example", False, False), ("", False, False),
+    ],
+)  # fmt: skip
+def test_a_service_is_called_by_its_own_names_alone(host: str, loopback: bool, other: bool) -> None:
+    """Of this machine, and of one that others reach; an attacker's name has a dot, and points where that wants."""
+    for own, expected in ((True, loopback), (False, other)):
+        found = foreign_host(host.encode(), "arbitrank.lan", ["console.example.com"], loopback=own)
+        assert (found is None) == expected, found
+    assert foreign_host(None, "127.0.0.1", [], loopback=True) is None
+
+
+def test_a_stated_name_is_served_and_a_foreign_one_gets_no_page_with_tokens_either(
+    lights_site: Path, tmp_path: Path
+) -> None:
+    token, grant = make_token("all", ["admin"])
+    (tmp_path / "tokens").write_text(f"{grant}\n")
+    options = ("--tokens", str(tmp_path / "tokens"), "--allow-host", "Console.Example.com")
+    with Service(lights_site, tmp_path / "store", *options) as service:
+        assert service.call("GET", "/", host="console.example.com:8443")[0] == 200
+        status, error, _ = service.call("GET", "/", host="attacker.example")
+        assert (status, "--allow-host attacker.example" in error["error"]) == (403, True)
+        assert service.call("GET", "/v1/domains", token=token, host="attacker.example")[0] == 200  # who has a token
+
+
 def logged(service: Service, n: int, query: str = "") -> dict:
     """The page of the log, once it has n rows."""
     for _ in range(2_000):
@@ -114,6 +147,22 @@ def test_a_trial_answers_as_the_service_does_and_is_not_logged(service: Service)
     assert service.call("GET", "/v1/log?session=tried")[1]["rows"] == []
 
 
+def test_a_request_of_the_log_is_read_whole_by_its_id_and_tried_with_all_of_it(service: Service) -> None:
+    request = {"id": "a/whole one", "utterance": "more", "session": {"id": "attic", "turn": 2},
+               "account": {"adult": True}, "dialogue": {"turn": 2}}  # fmt: skip
+    service.rank(request)
+    logged(service, 1, "words=a/whole%20one")
+    (row,) = logged(service, 1, "id=a%2Fwhole%20one")["rows"]
+    assert {key: row[key] for key in request} == request
+    assert row["selection"] == {"eligible": [0], "probability": 1.0, "canary": {}, "decisions": None}
+    assert row["versions"]["lights"] == row["version"]
+    (short,) = service.call("GET", "/v1/log?words=a/whole%20one")[1]["rows"]
+    assert not short.keys() & {"account", "dialogue", "selection", "versions"}
+    assert service.call("GET", "/v1/log?id=absent")[1]["rows"] == []
+    _, tried, _ = service.call("POST", "/v1/try", {"request": {key: row[key] for key in request}})
+    assert tried["selection"] == row["selection"]
+
+
 def test_a_trial_by_a_version_that_is_not_loaded_answers_by_it(service: Service) -> None:
     versions = {"lights": service.other}  # type: ignore[attr-defined]
     status, answer, _ = service.call("POST", "/v1/try", {"request": {"utterance": "more"}, "versions": versions})
@@ -129,6 +178,25 @@ def test_a_trial_by_a_version_that_is_not_loaded_answers_by_it(service: Service)
     )
     assert status in (409, 422)
     assert "0" * 12 in error["error"]
+
+
+def test_a_trial_of_a_session_is_answered_by_its_arm_of_a_canary(service: Service) -> None:
+    def tried(session: str) -> dict:
+        return service.call("POST", "/v1/try", {"request": {"utterance": "more", "session": session}})[1]
+
+    store = open_store(service.store, environment={})  # type: ignore[attr-defined]
+    store.canary("lights", 0.5)
+    until(lambda: tried("s0")["selection"]["canary"])
+    arms = {}
+    for number in range(20):
+        answer = tried(f"s{number}")
+        (drawn,) = answer["selection"]["canary"].values()
+        arms[drawn["arm"]] = answer["ranked"][0]["intent"], answer["selection"]["probability"]
+        _, served = service.rank({"utterance": "more", "session": f"s{number}"})
+        assert served["ranked"][0]["intent"] == answer["ranked"][0]["intent"]
+    assert arms == {"stable": ("one", 0.5), "canary": ("two", 0.5)}
+    store.canary("lights", 0.0)
+    until(lambda: not tried("s0")["selection"]["canary"])
 
 
 def test_the_log_is_filtered_and_followed_and_shows_what_was_reported_since(service: Service) -> None:
@@ -178,6 +246,12 @@ def test_a_logged_answer_becomes_an_incident_by_who_may_read_the_log_and_publish
             assert service.call("POST", path, {"id": "7", "reason": "no lamp"}, by[name])[0] == status
         _, again, _ = service.call("POST", path, {"id": "7", "reason": "no lamp"}, by["team"])
         assert again == {"domain": "lights", "name": "7", "new": False, "demands_truth": False}
+        assert service.call("POST", path, {"id": "7"}, by["team"])[1]["new"] is False  # it keeps its reason
+        assert service.call("POST", path, {"id": "7", "undo": True}, by["other"])[0] == 403
+        assert service.call("POST", path, {"id": "7", "undo": True}, by["team"])[1]["new"] is True
+        assert stored_cases(open_store(tmp_path / "store", environment={})) == []
+        assert service.call("POST", path, {"id": "7", "undo": True}, by["team"])[1]["new"] is False
+        assert service.call("POST", path, {"id": "7", "reason": "no lamp"}, by["team"])[1]["new"] is True
         assert service.call("POST", path, {"id": "8"}, by["team"])[0] == 404
         assert service.call("POST", "/v1/domains/.decisions/incidents", {"id": "7"}, by["team"])[0] == 403
     (case,) = stored_cases(open_store(tmp_path / "store", environment={}))

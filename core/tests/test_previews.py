@@ -103,7 +103,7 @@ def test_what_is_not_there_cannot_be_previewed(made: World, store: Store) -> Non
 @pytest.mark.parametrize(
     ("domain", "on", "error"),
     [
-        (".decisions", None, "no impact report of a stage"),
+        (".decisions", None, "and no log; run: arbitrank audit-set FILE, or start the service with --log DIR"),
         (NAME, None, "and no log; run: arbitrank audit-set FILE, or start the service with --log DIR"),
         (NAME, "log", "no log; run: "),
         (NAME, "audit set", "no audit set in "),

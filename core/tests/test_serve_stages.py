@@ -89,6 +89,18 @@ def staged(tmp_path_factory: pytest.TempPathFactory, lights_site: Path) -> Itera
         yield Staged(service, token, versions)
 
 
+def test_a_stages_version_is_tried_beside_the_other_stage_without_being_loaded(staged: Staged) -> None:
+    for name, (stable, candidate) in staged.versions.items():
+        status, answer = staged.post("/v1/try", {"request": {"utterance": "a lamp"}, "versions": {name: candidate}})
+        assert status == 200, answer
+        assert answer["shortlist"]["version"] == (candidate if name == SHORTLIST else staged.versions[SHORTLIST][0])
+        first = answer["shortlist"]["candidates"][0]  # the HypRank sorted the shortlist
+        assert first["score"] != first["shortlisted"]
+        assert answer["selection"]["probability"] == 1.0
+        seen = staged.get(f"/v1/domains/{name}/versions")["serving"]
+        assert (seen["version"], candidate in seen["loaded"]) == (stable, False)
+
+
 @pytest.mark.parametrize("name", [SHORTLIST, HYPRANK])
 def test_a_stages_versions_are_operated_over_rest(staged: Staged, name: str) -> None:
     stable, candidate = staged.versions[name]

@@ -23,7 +23,11 @@ from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 
 OPTIONS = statable(serve)
-SAMPLES = {"--map": ["rasa=some"], "--forwarded-from": ["10.0.0.7", "10.0.0.8"]}
+SAMPLES = {
+    "--map": ["rasa=some"],
+    "--forwarded-from": ["10.0.0.7", "10.0.0.8"],
+    "--allow-host": ["a.example", "b.example"],
+}
 """Values of options that take not every text."""
 
 PARENT = cli.make_context("arbitrank", [], resilient_parsing=True)

@@ -27,7 +27,7 @@ def foreign_host(host: bytes | None, bound: str, allowed: Collection[str], *, lo
     if name in allowed or name == bound.lower() or name == "localhost":
         return None
     address = _address(name)
-    if address is None and not loopback and "." not in name:
+    if address is None and not loopback and name and "." not in name:
         return None
     if address is not None and (address.is_loopback or not loopback):
         return None

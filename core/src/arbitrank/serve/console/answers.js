@@ -1,6 +1,7 @@
 // An answer as a picture: the decision, the words with their slots, the merged list, and bars that add up.
 
 import { badge, h, replace, scrolling } from "./elements.js";
+import { selectionView } from "./selection.js";
 import { addingUp, count, ms, own, percent, signed } from "./text.js";
 
 const SEEN = 0.01; // P(right) of a reading that is shown at first, beside each domain's best
@@ -36,7 +37,7 @@ export function answerView(answer, request) {
   select(first);
   return h("div", {},
     h("div", { class: "card" }, decisionLine(answer, names), request.utterance && words),
-    list(answer, names, select), answer.shortlist && shortlistTable(answer.shortlist), reportsTable(answer, names));
+    list(answer, names, select), selectionView(answer, names), answer.shortlist && shortlistTable(answer.shortlist), reportsTable(answer, names));
 }
 
 function namesOf(answer) {

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { empty, field, h, replace } from "./elements.js";
 import { calibrationPlot, linePlot } from "./plots.js";
 import { count } from "./text.js";
-import { bandBadge, span, table, watchReports } from "./reports.js";
+import { bandBadge, span, table, watchedLine, watchReports } from "./reports.js";
 
 export const title = "Calibration";
 
@@ -14,14 +14,14 @@ const CLAIMS = [["right", "P(right): the reading is entirely right"], ["mine", "
 
 /** Draw the plots, by the slice and the claim that are chosen. */
 export async function show(main, { params, signal, setParams }) {
-  const [[, report], domains] = await Promise.all([watchReports(signal, ["/v1/reliability"]), get("/v1/domains", { signal })]);
+  const [[status, report], domains] = await Promise.all([watchReports(signal, ["/v1/reliability"]), get("/v1/domains", { signal })]);
   if (report.missing) {
     main.append(empty(report.missing, "arbitrank serve --log DIR"));
     return;
   }
   const titles = Object.fromEntries(domains.map((row) => [row.name, row.title ?? row.name]));
   main.append(h("p", { class: "note" }, `${span(report.begin, report.end)}: ${count(report.requests, "request")}, ${report.labelled} of known truth. `,
-    report.notes.map((text) => `${text}. `)));
+    report.notes.map((text) => `${text}. `)), watchedLine(status, signal));
   if (!report.labelled) {
     main.append(empty("No request has a truth yet.", 'POST /v1/feedback {"id": …, "truth": {"domain": …, "intent": …}}'));
     return;

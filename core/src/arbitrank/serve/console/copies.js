@@ -29,9 +29,9 @@ export function curl({ request, versions }) {
 /** The command that answers it by the stable versions of the store. */
 export function cli({ request, versions }) {
   const context = Object.entries(request.context ?? {});
-  const plain = context.every(([key, value]) => !key.includes("=") && expressible(value));
+  const plain = Object.keys(request).every((key) => key === "utterance" || key === "context") && context.every(([key, value]) => !key.includes("=") && expressible(value));
   const note = Object.keys(versions).length ? "# by the stable versions: a command cannot choose others\n" : "";
-  if (!request.hypotheses && plain && request.utterance) {
+  if (plain && request.utterance) {
     const pairs = context.map(([key, value]) => (key === "device" && typeof value === "string"
       ? `--device ${quoted(value)}` : `--context ${quoted(`${key}=${value}`)}`));
     return `${note}arbitrank ask ${[...pairs, "--explain", "--", quoted(request.utterance)].join(" ")}`;
@@ -51,7 +51,7 @@ export function python({ request, versions }) {
   const start = `${note}import arbitrank\n`;
   const end = "explain=True)\nprint(answer.decision.action, answer.best)\n";
   const arbitrator = "\narbitrator = arbitrank.Arbitrator.from_installed()\n";
-  if (request.hypotheses) {
+  if (Object.keys(request).some((key) => key !== "utterance" && key !== "context")) {
     const text = JSON.stringify(JSON.stringify(request));
     return `${start}import msgspec\n${arbitrator}request = msgspec.json.decode(${text}, type=arbitrank.Request)\nanswer = arbitrator.answer(request, ${end}`;
   }

@@ -21,10 +21,6 @@ export function actions(name, versions, signal, { stage = false } = {}) {
   }, label));
 
   async function preview(verb, label, body) {
-    if (stage) {
-      replace(place, h("article", { class: "card" }, h("h3", {}, label), h("p", {}, judged(verb)), acting(verb, label, null)));
-      return;
-    }
     for (const one of buttons) one.disabled = true;
     replace(place, busy(`Replaying requests to show what “${label}” would do; this takes a while…`));
     let found = null;
@@ -47,7 +43,7 @@ export function actions(name, versions, signal, { stage = false } = {}) {
       const reason = field("Reason, for the history", h("input", { type: "text", maxlength: 1000 }));
       const controls = controlsOf(verb, state, found);
       const body = h("div", {},
-        h("p", {}, found ? consequence(verb, found) : stage ? judged(verb) : "Nothing was replayed: there is no report of what this does."), controls.map(([, one]) => one), reason);
+        h("p", {}, found ? consequence(verb, found) : "Nothing was replayed: there is no report of what this does."), controls.map(([, one]) => one), reason);
       const value = (one) => one.querySelector("input");
       const send = () => {
         const said = value(reason).value.trim();
@@ -71,16 +67,9 @@ export function actions(name, versions, signal, { stage = false } = {}) {
   }
 
   return h("div", {},
-    h("p", { class: "note" }, stage ? "Nothing is changed before you confirm. It needs a token of the scope "
-      : "Each first replays the audit set, or else the log, and shows the report; nothing is changed before you confirm. It needs a token of the scope ",
+    h("p", { class: "note" }, "Each first replays the audit set, or else the log, and shows the report; nothing is changed before you confirm. It needs a token of the scope ",
       h("code", {}, `publish:${name}`), "."),
     h("div", { class: "row" }, buttons), place);
-}
-
-/** What becomes of a change of a stage, of which there is no impact report. */
-function judged(verb) {
-  return verb === "promote" ? "There is no impact report of a stage: its own gate judges it on the audit set when you confirm, and may refuse it."
-    : "There is no impact report of a stage; it takes effect at once.";
 }
 
 function controlsOf(verb, state, found) {

@@ -7,7 +7,7 @@ import { count, percent, when } from "./text.js";
 import { actions } from "./domain_actions.js";
 import {
   alarmCard, bandBadge, facts, historyTable, inOrder, milliseconds, optional, proposals, recalibrated, shortVersion, stateBadge, table,
-  watchReports, worstSegment,
+  watchedLine, watchReports, worstSegment,
 } from "./reports.js";
 import { STAGES, showStage, stageTable } from "./stages.js";
 
@@ -18,11 +18,11 @@ export async function show(main, { params, signal }) {
   const name = params.get("name");
   if (Object.hasOwn(STAGES, name)) return showStage(main, name, signal);
   const [rows, [status, watch, reliability]] = await Promise.all([get("/v1/domains", { signal }), watchReports(signal)]);
-  if (name === null) main.append(...list(rows, status, watch, reliability), await stageTable(signal));
+  if (name === null) main.append(...list(rows, status, watch, reliability, signal), await stageTable(signal));
   else await one(main, name, { rows, status, watch, reliability, signal });
 }
 
-function list(rows, status, watch, reliability) {
+function list(rows, status, watch, reliability, signal) {
   if (!rows.length) return [empty("No domain is installed.", "pip install a domain's package, or: arbitrank new NAME")];
   const total = Object.values(status.decisions).reduce((sum, n) => sum + n, 0);
   const heads = ["domain", "state", "version", "calibration of P(right), live", "wins", "failures", "p50 / p99", "watch"];
@@ -42,6 +42,7 @@ function list(rows, status, watch, reliability) {
   return [
     h("p", { class: "note" }, `${count(total, "answer")} since ${when(status.since)}, of all workers. `,
       reliability.missing ? `No live calibration: ${reliability.missing}` : `Calibration: ${count(reliability.labelled, "request")} of known truth.`),
+    watchedLine(status, signal),
     table(heads, lines, "Domains"),
     watch.alarms?.length ? [h("h2", {}, "What the watch says"), ...watch.alarms.map(alarmCard)] : [],
   ].flat();
@@ -81,7 +82,7 @@ async function one(main, name, { rows, status, watch, reliability, signal }) {
   const tried = !history.missing && history.some((each) => each.state.canary);
   main.append(
     h("section", {}, h("h3", {}, "Now"), now(row, status, watch.domains?.[name], versions)),
-    h("section", {}, h("h3", {}, "Live calibration"), calibration(name, reliability, cards)),
+    h("section", {}, h("h3", {}, "Live calibration"), watchedLine(status, signal), calibration(name, reliability, cards)),
     h("section", {}, h("h3", {}, "Versions and their cards"), cardTable(cards)),
     h("section", {}, h("h3", {}, "Change what serves"), versions.missing ? empty(versions.missing) : actions(name, versions, signal)),
     tried ? await canarySection(path, signal) : "",

@@ -150,6 +150,17 @@ export function dialog(title, body, act, kind = "primary") {
   return one;
 }
 
+/** Show something at the bottom until it is dismissed or another takes its place; returns the function that does. */
+export function toast(text, buttons = [], kind = "") {
+  const place = document.getElementById("toasts");
+  const close = () => one.remove();
+  const one = h("div", { class: `toast ${kind}` }, h("p", {}, text),
+    h("div", { class: "row" }, buttons.map(([label, act]) => h("button", { type: "button", on: { click: () => act(close) } }, label)),
+      h("button", { type: "button", "aria-label": "Dismiss", on: { click: close } }, "×")));
+  replace(place, one);
+  return close;
+}
+
 /** Have a screen reader say something. */
 export function announce(text) {
   document.getElementById("announcer").textContent = text;

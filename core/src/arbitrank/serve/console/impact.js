@@ -3,6 +3,8 @@
 import { get, post } from "./api.js";
 import { busy, empty, failed, field, h, replace } from "./elements.js";
 import { impactView } from "./impact_view.js";
+import { open, openToOthers } from "./reports.js";
+import { STAGES, changedStages } from "./stages.js";
 
 export const title = "Impact";
 
@@ -11,7 +13,9 @@ const ON = [["", "the audit set, else the log"], ["audit set", "the audit set"],
 
 /** Draw the choice, and the report where the address names one. */
 export async function show(main, { params, signal, setParams }) {
-  const rows = (await get("/v1/domains", { signal })).filter((row) => row.status === "loaded" || row.status === "failed");
+  const [domains, stages] = await Promise.all([get("/v1/domains", { signal }), changedStages(signal)]);
+  const rows = [...domains.filter((row) => row.status === "loaded" || row.status === "failed"),
+    ...stages.map((one) => ({ name: one.domain, title: STAGES[one.domain], state: one.state }))];
   if (!rows.length) {
     main.append(empty("No domain is loaded, so there is nothing to replay.", "arbitrank domains"));
     return;
@@ -19,7 +23,7 @@ export async function show(main, { params, signal, setParams }) {
   const pick = (label, options, chosen) => field(label, h("select", {}, options.map(([value, text]) =>
     h("option", { value, selected: value === chosen }, text))));
   const candidates = rows.filter((row) => row.state?.candidate);
-  const domain = pick("Domain", rows.map((row) => [row.name, `${row.title ?? row.name}${row.state?.candidate ? " – has a candidate" : ""}`]),
+  const domain = pick("Domain or stage", rows.map((row) => [row.name, `${row.title ?? row.name}${row.state?.candidate ? " – has a candidate" : ""}`]),
     params.get("name") ?? candidates[0]?.name ?? rows[0].name);
   const change = pick("Change", CHANGES, params.get("change") ?? "promote");
   const on = pick("Requests", ON, params.get("on") ?? "");
@@ -43,7 +47,7 @@ export async function show(main, { params, signal, setParams }) {
         h("p", {}, h("a", { href: `#/domains?name=${encodeURIComponent(chosen.name)}` }, `Act on it: ${chosen.name}`)));
     } catch (error) {
       if (error.name === "AbortError") return;
-      replace(result, failed(error), error.needsToken ? h("p", {}, "Another token is set by the button above.") : "");
+      replace(result, error.status === 403 && await open(signal) ? openToOthers() : failed(error), error.needsToken ? h("p", {}, "Another token is set by the button above.") : "");
     } finally {
       button.disabled = false;
     }

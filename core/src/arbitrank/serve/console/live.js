@@ -1,10 +1,12 @@
 // The page Live: the last requests of the log as they come, filtered, each with a way to its reasons.
 
-import { ApiError, every, get, post, service } from "./api.js";
-import { announce, badge, copyable, dialog, empty, failed, field, h, replace, scrolling } from "./elements.js";
+import { ApiError, every, get, service } from "./api.js";
+import { badge, empty, failed, field, h, replace, scrolling } from "./elements.js";
 import { decisionBadge } from "./answers.js";
-import { quoted } from "./copies.js";
-import { ago, count, percent, when } from "./text.js";
+import { incidentButton } from "./incidents.js";
+import { openToOthers } from "./reports.js";
+import { requestParams } from "./logged.js";
+import { count, percent, when } from "./text.js";
 
 export const title = "Live";
 
@@ -18,7 +20,13 @@ export async function show(main, { params, signal, setParams }) {
     main.append(empty("Nothing is logged, so there is nothing to watch.", "arbitrank serve --log DIR"));
     return;
   }
-  await get("/v1/log", { signal, query: { limit: 1 } }); // the caller may lack the scope, which the frame reports
+  try {
+    await get("/v1/log", { signal, query: { limit: 1 } });
+  } catch (error) { // the caller may lack the scope, which the frame reports
+    if (error.status !== 403 || known.tokens) throw error;
+    main.append(openToOthers());
+    return;
+  }
   const filters = filterForm(params, domains.map((one) => one.name));
   const state = h("p", { class: "note" });
   const body = h("tbody", { role: "rowgroup" });
@@ -53,7 +61,7 @@ export async function show(main, { params, signal, setParams }) {
     draw(page.rows.length > 0 || !state.hasChildNodes(), page.looked);
   }
 
-  const openIncident = (row) => incident(row, domains.map((one) => one.name), known.tokens);
+  const asIncident = (row) => incidentButton(row, domains.map((one) => one.name), known.tokens);
   const drawn = new Map();
   function draw(changed, looked) {
     replace(state, summary([...rows.values()], looked));
@@ -65,7 +73,7 @@ export async function show(main, { params, signal, setParams }) {
     let before = null;
     for (const [key, row] of [...rows].reverse()) {
       const shown = drawn.get(key);
-      const node = shown?.changed === row.changed ? shown.node : rowView(row, filters.onSession, openIncident);
+      const node = shown?.changed === row.changed ? shown.node : rowView(row, filters.onSession, asIncident);
       if (shown && shown.node !== node) shown.node.replaceWith(node);
       else if (!shown) body.insertBefore(node, before);
       drawn.set(key, { node, changed: row.changed });
@@ -106,7 +114,7 @@ function summary(rows, looked) {
 
 // ---------------------------------------------------------------------------------------------------------------- a row
 
-function rowView(row, onSession, openIncident) {
+function rowView(row, onSession, asIncident) {
   const failedNames = Object.entries(row.failed ?? {});
   const words = row.utterance ?? `${row.utterance_length ?? "?"} characters, not kept`;
   const happened = [
@@ -129,7 +137,7 @@ function rowView(row, onSession, openIncident) {
     h("td", { class: "nowrap", role: "cell" }, percent(row.probability), h("span", { class: "narrow note" }, " right")),
     h("td", { class: "text", role: "cell" }, happened),
     h("td", { class: "text", role: "cell" }, h("a", { href: playgroundLink(row) }, "Why"), " ",
-      row.id && h("button", { type: "button", class: "plain", on: { click: () => openIncident(row) } }, "Incident")));
+      row.id && asIncident(row)));
 }
 
 function sessionText(session) {
@@ -138,33 +146,11 @@ function sessionText(session) {
   return typeof id === "string" ? id : JSON.stringify(id);
 }
 
-/** The link to a request's playground: by its words, else by its hypotheses. */
+/** The link to a request's playground: by its id, and what the row has of it once the log has it no more. */
 function playgroundLink(row) {
-  const given = { q: row.utterance, c: Object.keys(row.context ?? {}).length ? JSON.stringify(row.context) : null,
-    h: row.hypotheses ? JSON.stringify(row.hypotheses) : null };
+  const given = { id: row.id, ...requestParams(row) };
   const query = new URLSearchParams(Object.entries(given).filter(([, value]) => value));
   return `#/playground?${query}`;
-}
-
-/** Make a case of this request, which no later version may answer so again; without tokens, the command that does. */
-function incident(row, domains, changes) {
-  const words = row.utterance ?? row.id;
-  const command = `arbitrank incident ${quoted(row.id)} --log DIR`;
-  const about = h("p", {}, `“${words}”, answered ${row.time ? ago(row.time) : "at an unknown time"}, becomes a case of a domain's suite: `,
-    row.truth ? "every later version has to give its truth." : "no later version may answer so again.");
-  if (!changes) {
-    dialog("Make it an incident", h("div", {}, about,
-      h("p", {}, "This service changes nothing, as it has no tokens. The command does it:"), copyable(command, "command")));
-    return;
-  }
-  const owner = h("select", {}, domains.map((one) => h("option", { value: one, selected: one === row.domain }, one)));
-  const reason = h("input", { maxlength: "300", size: "40", placeholder: "what was wrong" });
-  dialog("Make it an incident", h("div", {}, about,
-    h("div", { class: "row" }, field("Domain", owner), field("Reason", reason, { class: "grow" }))),
-  ["Make it an incident", async () => {
-    const made = await post(`/v1/domains/${encodeURIComponent(owner.value)}/incidents`, { id: row.id, reason: reason.value.trim() || null });
-    announce(made.new ? `${made.name} is a case of ${made.domain}` : `${made.name} was a case of ${made.domain} already`);
-  }]);
 }
 
 // -------------------------------------------------------------------------------------------------------------- filters

@@ -4,6 +4,8 @@ import { ApiError, get, post, service } from "./api.js";
 import { announce, busy, empty, failed, field, h, replace } from "./elements.js";
 import { answerView, changesView } from "./answers.js";
 import { copies } from "./copies.js";
+import { logged, loggedView } from "./logged.js";
+import { STAGES } from "./stages.js";
 
 export const title = "Playground";
 
@@ -12,10 +14,15 @@ const OFFERED = 8; // context keys with a button of their own; all are completed
 /** Draw the page. */
 export async function show(main, { params, signal, setParams }) {
   const known = await service(signal);
+  const then = params.has("id") ? await logged(params.get("id"), signal) : null;
+  for (const [name, value] of Object.entries(then?.params ?? {})) {
+    if (value === null) params.delete(name);
+    else params.set(name, value);
+  }
   const form = requestForm(params, known, signal);
   const results = h("div", { "aria-live": "off" });
   main.append(h("datalist", { id: "context-keys" }, known.context_keys.map((one) =>
-    h("option", { value: one.key }, one.domains.join(", ")))), form.node, results);
+    h("option", { value: one.key }, one.domains.join(", ")))), then?.missing ? h("p", { class: "note" }, then.missing) : "", form.node, results);
   let running = new AbortController();
 
   async function run() {
@@ -28,18 +35,19 @@ export async function show(main, { params, signal, setParams }) {
     } catch (error) {
       return replace(results, failed(error));
     }
-    setParams(asked.params);
+    const row = then?.row && sameWords(asked.params, then.params) ? then.row : null;
+    setParams({ id: row && params.get("id"), ...asked.params });
     if (!asked.sides[0].request.utterance && !asked.sides[0].request.hypotheses) return replace(results, nothing());
     replace(results, busy("Asking the domains"));
     const answers = await Promise.all(asked.sides.map((side) => answered(side, stopped)));
     if (stopped.aborted) return;
-    draw(results, asked.sides, answers);
+    draw(results, asked.sides, answers, row);
   }
   form.node.addEventListener("submit", (event) => {
     event.preventDefault();
     run();
   });
-  if (params.has("q") || params.has("h")) await run();
+  if (then || params.has("q") || params.has("h")) await run();
   else {
     replace(results, nothing());
     form.focus();
@@ -61,13 +69,16 @@ async function answered(side, signal) {
   }
 }
 
-function draw(results, sides, answers) {
+/** True where a request is still the one that the log has, whatever context and versions it is asked with. */
+const sameWords = (asked, then) => asked.q === (then.q ?? "") && (asked.h ?? null) === (then.h ?? null);
+
+function draw(results, sides, answers, row) {
   const two = sides.length > 1;
   const views = sides.map((side, i) => h("section", { class: "side", "aria-label": two ? `Answer ${"AB"[i]}` : "Answer" },
     two && h("h2", {}, `${"AB"[i]} `, h("span", { class: "note" }, summary(side))),
     answers[i] instanceof ApiError ? failed(answers[i]) : answerView(answers[i], side.request)));
   const both = two && answers.every((one) => !(one instanceof ApiError));
-  replace(results, both && changesView(answers), h("div", { class: two ? "sides" : "" }, views), copies(sides));
+  replace(results, row && loggedView(row, answers[0] instanceof ApiError ? null : answers[0]), both && changesView(answers), h("div", { class: two ? "sides" : "" }, views), copies(sides));
   const first = answers[0];
   announce(first instanceof ApiError ? first.message : `Decision: ${first.decision.action}`);
 }
@@ -86,12 +97,16 @@ function requestForm(params, known, signal) {
     placeholder: '[{"domain": "weather", "intent": "AskRain", "domain_confidence": 0.9, "slots": []}]' });
   const bringing = h("details", { open: params.has("h") },
     h("summary", {}, "Bring hypotheses of another recogniser"), field("Hypotheses, as JSON", brought));
+  const rest = h("textarea", { rows: "3", class: "mono", value: params.get("r") ?? "", spellcheck: "false",
+    placeholder: '{"session": "kitchen", "account": {}, "dialogue": {}}' });
+  const more = h("details", { open: params.has("r") },
+    h("summary", {}, "Session, account, dialogue"), field("Further keys of the request, as JSON", rest));
   const first = sideEditor(params.get("c"), params.get("v"), known, signal);
   const second = h("div", {});
   let other = null;
   const comparing = h("button", { type: "button", on: { click: () => compare(!other) } }, "Compare with another");
   const sides = h("div", { class: "sides" }, first.node, second);
-  const node = h("form", { class: "card" }, field("Request", words), bringing, sides,
+  const node = h("form", { class: "card" }, field("Request", words), bringing, more, sides,
     h("div", { class: "row" }, h("button", { type: "submit", class: "primary" }, "Ask"), comparing,
       h("span", { class: "note" }, "Enter asks.")));
 
@@ -106,19 +121,20 @@ function requestForm(params, known, signal) {
 
   function value() {
     const hypotheses = brought.value.trim() ? parsed(brought.value, "Hypotheses") : undefined;
-    const base = { ...(words.value.trim() && { utterance: words.value.trim() }), ...(hypotheses && { hypotheses }) };
+    const given = object(rest.value.trim(), "Further keys");
+    const base = { ...given, ...(words.value.trim() && { utterance: words.value.trim() }), ...(hypotheses && { hypotheses }) };
     const editors = other ? [first, other] : [first];
     const chosen = editors.map((one) => {
       const { context, versions } = one.value();
       return { request: { ...base, ...(Object.keys(context).length && { context }) }, versions };
     });
-    const given = { q: words.value.trim(), h: hypotheses && JSON.stringify(hypotheses) };
+    const link = { q: words.value.trim(), h: hypotheses && JSON.stringify(hypotheses), r: Object.keys(given).length ? JSON.stringify(given) : null };
     chosen.forEach((side, i) => {
       const suffix = i ? "2" : "";
-      given[`c${suffix}`] = i || side.request.context ? JSON.stringify(side.request.context ?? {}) : null;
-      given[`v${suffix}`] = Object.keys(side.versions).length ? JSON.stringify(side.versions) : null;
+      link[`c${suffix}`] = i || side.request.context ? JSON.stringify(side.request.context ?? {}) : null;
+      link[`v${suffix}`] = Object.keys(side.versions).length ? JSON.stringify(side.versions) : null;
     });
-    return { sides: chosen, params: given };
+    return { sides: chosen, params: link };
   }
   return { node, value, focus: () => words.focus({ preventScroll: true }) };
 }
@@ -194,7 +210,7 @@ function sideEditor(contextText, versionsText, known, signal, label = "") {
       }
     }
     get("/v1/domains", { signal }).then((found) => {
-      const all = [...found.filter((one) => one.status === "loaded").map((one) => one.name), ".decisions"];
+      const all = [...found.filter((one) => one.status === "loaded").map((one) => one.name), ...Object.keys(STAGES)];
       replace(names, h("option", { value: "" }, "choose"), all.map((one) => h("option", { value: one, selected: one === domain }, one)));
       return offer(domain, version);
     }).catch((error) => error.name !== "AbortError" && replace(problem, error.message));

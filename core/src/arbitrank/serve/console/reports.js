@@ -1,8 +1,8 @@
 // What several pages read of the service and show alike: reports that may be missing, calibrations, alarms.
 
-import { ApiError, get, service } from "./api.js";
-import { badge, copyable, empty, h } from "./elements.js";
-import { count, percent, when } from "./text.js";
+import { ApiError, get, post, service } from "./api.js";
+import { badge, copyable, empty, h, replace } from "./elements.js";
+import { ago, count, percent, when } from "./text.js";
 
 /** The status of the service, and the watch's reports, each `{missing}` with the reason where there is none (yet). */
 export async function watchReports(signal, paths = ["/v1/health/domains", "/v1/reliability"]) {
@@ -11,6 +11,44 @@ export async function watchReports(signal, paths = ["/v1/health/domains", "/v1/r
   const missing = about.watch ? "The watch has not read the log yet; it begins some seconds after the service."
     : "The domains are not watched: the service keeps no log, or was started with --no-watch.";
   return [status, ...paths.map(() => ({ missing }))];
+}
+
+/** True where the service has no tokens: what users said is then shown on its own machine alone. */
+export const open = async (signal) => !(await service(signal)).tokens;
+
+/** Why others are shown nothing that users said, and what changes that. */
+export function openToOthers() {
+  return h("div", { class: "empty" },
+    h("p", {}, "Other machines can reach this service, and it has no tokens. What users said is therefore shown to nobody: whoever can open this page could read it."),
+    h("p", {}, "Give those who may read it a token of the scope ", h("code", {}, "log"), ":"),
+    h("p", {}, h("code", {}, "arbitrank token NAME rank log --tokens tokens")),
+    h("p", {}, h("code", {}, "arbitrank serve --tokens tokens --log DIR")));
+}
+
+/** When the watch looked at the log last, and a button for a fresh look, after which the page is drawn anew. */
+export function watchedLine(status, signal) {
+  if (!status.watched) return "";
+  const problem = h("span", { class: "bad-text" });
+  const button = h("button", { type: "button", class: "plain", on: { click: look } }, "Look now");
+  async function look() {
+    button.disabled = true;
+    replace(problem, "");
+    try {
+      const { watched } = await post("/v1/health/look", undefined, { signal });
+      for (let second = 0; second < 120; second += 1) {
+        const { watched: now } = await get("/v1/status", { signal });
+        if (now !== watched) return dispatchEvent(new HashChangeEvent("hashchange"));
+        button.textContent = "Looking…";
+        await new Promise((done) => setTimeout(done, 1000));
+      }
+      replace(problem, "The watch has not looked yet; it is busy, or was ended.");
+    } catch (error) {
+      if (error.name !== "AbortError") replace(problem, error.message);
+    }
+    button.disabled = false;
+    button.textContent = "Look now";
+  }
+  return h("p", { class: "note" }, `As of ${when(status.watched)}, ${ago(status.watched)}, when the watch last read the log. `, button, " ", problem);
 }
 
 /** The reply to a call, or `{missing}` with the reason where the service has none. */

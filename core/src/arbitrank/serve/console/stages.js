@@ -15,10 +15,15 @@ const UNTOUCHED = { // the command that makes a first version, and what happens 
 };
 const pathOf = (name) => `/v1/domains/${encodeURIComponent(name)}`;
 
+/** The states of the stages that the store has any version of, as `GET /v1/domains/{domain}/versions` replies them. */
+export async function changedStages(signal) {
+  const found = await Promise.all(Object.keys(STAGES).map((name) => optional(`${pathOf(name)}/versions`, signal)));
+  return found.filter((one) => one.change);
+}
+
 /** The stages that the store has any version of. */
 export async function stageTable(signal) {
-  const found = await Promise.all(Object.keys(STAGES).map((name) => optional(`${pathOf(name)}/versions`, signal)));
-  const rows = found.filter((one) => one.change).map((one) => [
+  const rows = (await changedStages(signal)).map((one) => [
     h("a", { href: `#/domains?name=${encodeURIComponent(one.domain)}` }, STAGES[one.domain]),
     one.serving?.version ?? "none", shortVersion(one.state.stable), shortVersion(one.state.candidate),
     one.state.canary ? percent(one.state.canary) : "–", one.serving?.problem ?? "",
