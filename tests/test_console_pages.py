@@ -14,8 +14,11 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from browser import DOMAINS, THEMES, WIDTHS, Page, Pages, chromium, console, pages
 from services import Service
+from waiting import until
 
+from arbitrank.outcomes.suite_cases import stored_cases
 from arbitrank.serve.auth import make_token
+from arbitrank.store.store import open_store
 
 __all__ = ["chromium", "console", "pages"]
 
@@ -170,6 +173,45 @@ def test_live_shows_what_is_asked_filtered_and_each_opens_its_playground(pages: 
     assert page.locator("main img, main b b").count() == 0
 
 
+def test_why_asks_with_all_that_the_log_has_and_shows_how_it_was_chosen(pages: Pages, console: Service) -> None:
+    asked = {"session": "why", "account": {"adult": True}, "dialogue": {"turn": 2}, "context": {"device": "tv"}}
+    console.rank({"id": "why/1", "utterance": "play dune on the tv", **asked})
+    console.call("POST", "/v1/feedback", {"id": "why/1", "outcome": "accepted"})
+    page = pages(width=360)
+    page.open("#/live?words=why%2F1")
+    page.locator("tbody tr").get_by_text("accepted").wait_for()
+    page.get_by_role("link", name="Why").press("Enter")
+    then = page.get_by_role("region", name="As logged")
+    then.wait_for()
+    assert json.loads(page.get_by_label("Further keys").input_value()) == {
+        key: asked[key] for key in ("session", "account", "dialogue")
+    }
+    text = then.inner_text()
+    assert all(part in text for part in ("the same today", "The user accepted", "may be acted on", "certain"))
+    page.get_by_text("How it is chosen: certain").press("Enter")
+    page.get_by_text("nothing is drawn").nth(1).wait_for()
+    page.accessible()
+    page.fits()
+    link = page.url
+    page.get_by_label("Request", exact=True).fill("play some jazz")
+    page.get_by_role("button", name="Ask").press("Enter")
+    then.wait_for(state="detached")
+    assert "id=" not in page.url
+    page.open(link.partition("/#")[2].join(["#", ""]).replace("why%2F1", "gone"))
+    page.get_by_text("no longer among the last").wait_for()
+    assert json.loads(page.get_by_label("Further keys").input_value())["session"] == "why"
+
+
+def test_where_others_reach_a_service_without_tokens_live_says_why_it_shows_nothing(pages: Pages) -> None:
+    error = {"error": "no tokens are set, so the log is shown on this machine only; start it with --tokens FILE"}
+    page = pages()
+    page.allowed = ["403"]
+    page.route("**/v1/log**", lambda route: route.fulfill(status=403, json=error))
+    page.open("#/live")
+    assert "shown to nobody" in page.locator("main .empty").inner_text()
+    assert "arbitrank serve --tokens" in page.locator("main .empty").inner_text()
+
+
 def test_a_token_stays_in_the_pages_memory_and_live_obeys_scope_and_redaction(chromium: Any, tmp_path: Path) -> None:
     made = {name: make_token(name, [name]) for name in ("rank", "admin")}
     tokens = tmp_path / "tokens"
@@ -198,18 +240,38 @@ def test_a_token_stays_in_the_pages_memory_and_live_obeys_scope_and_redaction(ch
         page.locator("main[data-drawn=live]").wait_for()
         service.rank({"utterance": "play dune on the tv", "session": "mine"}, token=made["rank"][0])
         page.get_by_text("19 characters, not kept").wait_for()
-        page.get_by_role("button", name="Incident").click()
-        page.get_by_label("Reason").fill("<b>no</b> film")
-        page.keyboard.press("Enter")
-        page.locator("#announcer", has_text="is a case of video").wait_for(state="attached")
+        incidents_by_keyboard(page, tmp_path / "store")
         page.get_by_role("link", name="Why").click()
         page.locator(".decision").wait_for()
         assert "dune" not in page.locator("main").inner_text()
+        assert page.get_by_role("region", name="As logged").count() == 1
         page.accessible()
         page.reload()
         page.get_by_text("no bearer token").wait_for()
         page.context.close()
         page.check()
+
+
+def incidents_by_keyboard(page: Page, store: Path) -> None:
+    """One press makes an incident of the one request, another undoes it, and its reason is added afterwards."""
+
+    def reasons() -> list[str | None]:
+        return [case.notes.reason for case in stored_cases(open_store(store, environment={}))]
+
+    page.get_by_role("button", name="Incident").press("Enter")
+    page.locator(".toast", has_text="is an incident of video now").wait_for()
+    assert reasons() == [None]
+    page.get_by_role("button", name="Undo incident").press("Enter")
+    page.locator(".toast", has_text="is no incident any more").wait_for()
+    assert reasons() == []
+    page.get_by_role("button", name="Incident", exact=True).press("Enter")
+    page.get_by_role("button", name="Domain and reason…").press("Enter")
+    page.get_by_label("Reason").fill("<b>no</b> film")
+    page.accessible()
+    page.keyboard.press("Enter")
+    until(lambda: reasons() == ["<b>no</b> film"])
+    page.get_by_role("button", name="Dismiss").press("Enter")
+    assert page.locator(".toast").count() == 0
 
 
 def test_the_theme_is_chosen_and_the_links_are_reached_by_keyboard(pages: Pages) -> None:

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { empty, field, h, replace } from "./elements.js";
 import { calibrationPlot, linePlot } from "./plots.js";
 import { count } from "./text.js";
-import { bandBadge, span, table, watchedLine, watchReports } from "./reports.js";
+import { bandBadge, notesOf, span, table, watchedLine, watchReports } from "./reports.js";
 
 export const title = "Calibration";
 
@@ -20,8 +20,8 @@ export async function show(main, { params, signal, setParams }) {
     return;
   }
   const titles = Object.fromEntries(domains.map((row) => [row.name, row.title ?? row.name]));
-  main.append(h("p", { class: "note" }, `${span(report.begin, report.end)}: ${count(report.requests, "request")}, ${report.labelled} of known truth. `,
-    report.notes.map((text) => `${text}. `)), watchedLine(status, signal));
+  main.append(h("p", { class: "note" }, `${span(report.begin, report.end)}: ${count(report.requests, "request")}, ${report.labelled} of known truth.`),
+  notesOf(report), watchedLine(status, signal));
   if (!report.labelled) {
     main.append(empty("No request has a truth yet.", 'POST /v1/feedback {"id": …, "truth": {"domain": …, "intent": …}}'));
     return;

@@ -7,9 +7,9 @@ import { count, percent, when } from "./text.js";
 import { actions } from "./domain_actions.js";
 import {
   alarmCard, bandBadge, facts, historyTable, inOrder, milliseconds, optional, proposals, recalibrated, shortVersion, stateBadge, table,
-  watchedLine, watchReports, worstSegment,
+  STAGES, watchedLine, watchReports, worstSegment,
 } from "./reports.js";
-import { STAGES, showStage, stageTable } from "./stages.js";
+import { showStage, stageTable } from "./stages.js";
 
 export const title = "Domains";
 

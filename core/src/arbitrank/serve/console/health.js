@@ -3,7 +3,7 @@
 import { every, get } from "./api.js";
 import { badge, h, replace } from "./elements.js";
 import { ago, count, percent, when } from "./text.js";
-import { alarmCard, inOrder, milliseconds, proposals, span, stateBadge, table, watchReports } from "./reports.js";
+import { alarmCard, inOrder, milliseconds, notesOf, proposals, span, stateBadge, table, watchReports } from "./reports.js";
 
 export const title = "Health";
 
@@ -64,9 +64,8 @@ function problems({ problems: texts, kinds = [] }) {
 
 function watched(watch) {
   if (watch.missing) return h("p", { class: "note" }, watch.missing);
-  const head = h("p", { class: "note" }, `${span(watch.begin, watch.end)}: ${count(watch.requests, "request")}, ${watch.labelled} of known truth. `,
-    watch.notes.map((text) => `${text}. `));
-  return h("div", {}, head, watch.alarms.length ? h("div", { class: "cards" }, watch.alarms.map(alarmCard)) : h("p", {}, badge("quiet", "good"), " No domain alarms."),
+  const head = h("p", { class: "note" }, `${span(watch.begin, watch.end)}: ${count(watch.requests, "request")}, ${watch.labelled} of known truth.`);
+  return h("div", {}, head, notesOf(watch), watch.alarms.length ? h("div", { class: "cards" }, watch.alarms.map(alarmCard)) : h("p", {}, badge("quiet", "good"), " No domain alarms."),
     proposals(watch));
 }
 

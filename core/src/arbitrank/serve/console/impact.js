@@ -3,8 +3,8 @@
 import { get, post } from "./api.js";
 import { busy, empty, failed, field, h, replace } from "./elements.js";
 import { impactView } from "./impact_view.js";
-import { open, openToOthers } from "./reports.js";
-import { STAGES, changedStages } from "./stages.js";
+import { STAGES, open, openToOthers } from "./reports.js";
+import { changedStages } from "./stages.js";
 
 export const title = "Impact";
 

@@ -132,12 +132,19 @@ function rowView(row, onSession, asIncident) {
       row.context && Object.keys(row.context).length > 0 && h("div", { class: "note" },
         Object.entries(row.context).slice(0, 4).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(", "))),
     h("td", { class: "text", role: "cell" }, decisionBadge(row.action)),
-    h("td", { class: "text", role: "cell" }, row.domain ? [h("strong", {}, row.domain), ` ${row.intent}`] : "–",
-      (row.slots ?? []).map((slot) => [" ", h("span", { class: "slot" }, `${slot.name}: ${slot.value}`)])),
+    h("td", { class: "text", role: "cell" }, readingText(row)),
     h("td", { class: "nowrap", role: "cell" }, percent(row.probability), h("span", { class: "narrow note" }, " right")),
     h("td", { class: "text", role: "cell" }, happened),
     h("td", { class: "text", role: "cell" }, h("a", { href: playgroundLink(row) }, "Why"), " ",
       row.id && asIncident(row)));
+}
+
+/** The reading that was acted on or asked about; where none was, the best one in small. */
+function readingText(row) {
+  if (!row.domain) return "–";
+  if (row.action === "none") return h("span", { class: "note" }, `none; nearest: ${row.domain} ${row.intent}`);
+  return [h("strong", {}, row.domain), ` ${row.intent}`,
+    (row.slots ?? []).map((slot) => [" ", h("span", { class: "slot" }, `${slot.name}: ${slot.value}`)])];
 }
 
 function sessionText(session) {

@@ -5,7 +5,7 @@ import { announce, busy, empty, failed, field, h, replace } from "./elements.js"
 import { answerView, changesView } from "./answers.js";
 import { copies } from "./copies.js";
 import { logged, loggedView } from "./logged.js";
-import { STAGES } from "./stages.js";
+import { STAGES } from "./reports.js";
 
 export const title = "Playground";
 

@@ -4,6 +4,9 @@ import { ApiError, get, post, service } from "./api.js";
 import { badge, copyable, empty, h, replace } from "./elements.js";
 import { ago, count, percent, when } from "./text.js";
 
+/** Artifacts that are no domain's, and their names for people. */
+export const STAGES = { ".decisions": "Decision settings", ".shortlist": "Shortlister", ".hyprank": "HypRank" };
+
 /** The status of the service, and the watch's reports, each `{missing}` with the reason where there is none (yet). */
 export async function watchReports(signal, paths = ["/v1/health/domains", "/v1/reliability"]) {
   const [status, about] = await Promise.all([get("/v1/status", { signal }), service(signal)]);
@@ -143,6 +146,11 @@ export function recalibrated(state) {
   const { scale, shift } = state.recalibration ?? { scale: 1 / state.temperature, shift: 0 };
   if (scale === 1 && !shift) return "no";
   return `log-odds / ${(1 / scale).toFixed(2)}${shift ? ` ${shift < 0 ? "−" : "+"} ${Math.abs(shift).toFixed(2)}` : ""}`;
+}
+
+/** What a report could not judge, one a line. */
+export function notesOf({ notes }) {
+  return notes.length > 0 && h("ul", { class: "note" }, notes.map((text) => h("li", {}, `${text[0].toUpperCase()}${text.slice(1)}.`)));
 }
 
 /** The changes of a name, the last first. */

@@ -4,9 +4,7 @@ import { get } from "./api.js";
 import { empty, h } from "./elements.js";
 import { percent } from "./text.js";
 import { actions } from "./domain_actions.js";
-import { facts, historyTable, optional, shortVersion, table } from "./reports.js";
-
-export const STAGES = { ".decisions": "Decision settings", ".shortlist": "Shortlister", ".hyprank": "HypRank" };
+import { STAGES, facts, historyTable, optional, shortVersion, table } from "./reports.js";
 
 const UNTOUCHED = { // the command that makes a first version, and what happens without one
   ".decisions": ["arbitrank tune", "the settings of the command line decide"],
