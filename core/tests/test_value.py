@@ -20,7 +20,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from arbitrank.answerlog.feedback import Feedback, UnusedFeedback
-from arbitrank.answerlog.joining import unused_feedback, view
+from arbitrank.answerlog.joining import feedback_use, view
 from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
@@ -382,12 +382,12 @@ def test_reactions_that_cannot_be_to_the_answer_are_counted_and_not_used(tmp_pat
         log.feedback(Feedback(id="late", outcome="accepted"))
     found = {line.id: line.outcome for line in read_log(tmp_path / "log") if isinstance(line, Logged)}
     assert found == {"good": "accepted", "early": None, "other": None, "late": None}
-    unused = unused_feedback(view(tmp_path / "log"))
+    unused = feedback_use(view(tmp_path / "log")).unused
     assert unused == UnusedFeedback(unknown=1, repeated=1, early=1, future=1, other_session=1)
     assert "1 from another session" in str(unused)
 
 
-def test_a_process_counts_them_as_it_reads_its_chunks(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+def test_processes_together_count_them_as_each_reads_its_own(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
     copied = tmp_path / "log"
     shutil.copytree(log, copied)
     with AnswerLog(copied) as more:
@@ -395,8 +395,10 @@ def test_a_process_counts_them_as_it_reads_its_chunks(exchange: ReplayPlan, log:
         more.feedback(Feedback(id="nobody", outcome="accepted"))
     expected = UnusedFeedback(unknown=1, repeated=1, other_session=1)
     shares = [ValueWork(exchange).share(Chunks(view(copied), k, 2), view(copied)) for k in range(2)]
+    each = [one.use.unused for one in shares if one.use is not None]
     whole = together(shares)
-    assert [one.unused for one in shares] == [expected, expected]
+    assert [one.other_session for one in each] == [1, 0]
+    assert sum(1_201 - one.unknown for one in each) == 1_200  # each joins its own
     assert unused_in(whole, copied) == unused_in(valued(exchange, copied), copied) == expected
     assert (len(whole.rows), whole.silent) == (1_199, 1)
     assert unused_in(valued(exchange, log), changed_log(tmp_path, [])) == UnusedFeedback()

@@ -6,6 +6,7 @@ import time
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import force_setattr, replace
 
@@ -87,27 +88,56 @@ class LineHead(msgspec.Struct, frozen=True):
         return UNSET is self.utterance is self.hypotheses is self.answer
 
 
-class Reaction(NamedTuple):
-    """A user's reaction, the skill that it is to, when it was reported, and the session that it names."""
+class Reaction(msgspec.Struct, gc=False):
+    """A user's reaction, the skill that it is to, when it was reported, and the session that it names.
+
+    `use` says what became of it: `JOINED`, `EARLY` and `OTHER_SESSION`, added up; 0 where no request has its id.
+    """
 
     outcome: Outcome
     called: str | None
     time: float | None
     session: str | None
+    use: int = 0
+
+
+JOINED, EARLY, OTHER_SESSION = 1, 2, 4
+
+
+class FeedbackUse(NamedTuple):
+    """The use of each reaction in a log, in its order, by the requests that were read; `|` adds those that others read.
+
+    `repeated` and `future` are counts as in `UnusedFeedback`, of the whole log.
+    """
+
+    repeated: int
+    future: int
+    uses: bytes
+
+    def __or__(self, other: FeedbackUse) -> FeedbackUse:
+        both = (np.frombuffer(one.uses, np.uint8) for one in (self, other))
+        return self._replace(uses=np.bitwise_or(*both).tobytes())
+
+    @property
+    def unused(self) -> UnusedFeedback:
+        """The counts of reactions that are not used, once every request of the log was read."""
+        early = self.uses.count(EARLY) + self.uses.count(EARLY + OTHER_SESSION)
+        return UnusedFeedback(
+            self.uses.count(0), self.repeated, early, self.future, self.uses.count(OTHER_SESSION)
+        )  # fmt: skip
 
 
 class FeedbackById:
-    """The latest truth and the latest reaction of each request, by its id; `unused` counts reactions that are not used.
+    """The latest truth and the latest reaction of each request, by its id, and the use that is made of these.
 
     `now` is the time from which on nothing can have been reported, in seconds since 1970.
     """
 
     def __init__(self, now: float | None = None) -> None:
         self.truths: dict[str, Truth] = {}
-        self.unused = UnusedFeedback()
-        self._now = time.time() if now is None else now
         self._reactions: dict[str, Reaction] = {}
-        self._met: set[str] = set()
+        self._repeated = self._future = 0
+        self._now = time.time() if now is None else now
 
     def add(self, where: str, line: bytes) -> None:
         """Add a line of feedback, if it can be read."""
@@ -118,9 +148,9 @@ class FeedbackById:
             self.truths[feedback.id] = feedback.truth
         if feedback.outcome is not None:
             if feedback.time is not None and feedback.time > self._now + CLOCKS:
-                self.unused.future += 1
+                self._future += 1
                 return
-            self.unused.repeated += feedback.id in self._reactions
+            self._repeated += feedback.id in self._reactions
             self._reactions[feedback.id] = Reaction(feedback.outcome, feedback.called, feedback.time, feedback.session)
 
     def joined(self, line: bytes, head: LineHead) -> bytes:
@@ -132,7 +162,7 @@ class FeedbackById:
         if reaction is not None:
             fields += f',"outcome":"{reaction.outcome}"'.encode()
             fields += b"" if reaction.called is None else b',"called":' + msgspec.json.encode(reaction.called)
-        return line.rstrip()[:-1] + fields + b"}\n"
+        return b"".join((memoryview(line)[: line.rindex(b"}")], fields, b"}\n"))
 
     def with_feedback(self, line: Logged) -> Logged:
         """A decoded request with its feedback, as `joined` has it."""
@@ -143,10 +173,9 @@ class FeedbackById:
             line = replace(line, outcome=reaction.outcome, called=reaction.called or line.called)
         return line
 
-    def end(self) -> UnusedFeedback:
-        """The counts once every request of the log was joined."""
-        self.unused.unknown = len(self._reactions.keys() - self._met)
-        return self.unused
+    def use(self) -> FeedbackUse:
+        """The use that the requests which were joined so far have made."""
+        return FeedbackUse(self._repeated, self._future, bytes(one.use for one in self._reactions.values()))
 
     def meet(self, head: LineHead) -> Reaction | None:
         """The reaction to the answer of a request, None where there is none that can be."""
@@ -155,16 +184,15 @@ class FeedbackById:
     def _meet(self, id: str | None, answered: float | None, session: Any) -> Reaction | None:
         if id is None or (found := self._reactions.get(id)) is None:
             return None
-        first = id not in self._met
-        self._met.add(id)
         if found.time is not None and answered is not None and found.time < answered - CLOCKS:
-            self.unused.early += first
+            found.use |= EARLY
             return None
         if found.session is not None and session is not UNSET:
             given = msgspec.json.decode(session) if isinstance(session, Raw) else session
             if given is not None and found.session != identity(given):
-                self.unused.other_session += first
+                found.use |= OTHER_SESSION
                 return None
+        found.use |= JOINED
         return found
 
 

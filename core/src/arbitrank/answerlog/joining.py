@@ -10,17 +10,19 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import msgspec
 from msgspec import UNSET
 
-from arbitrank.answerlog.feedback import FeedbackById, LineHead, UnusedFeedback, read_feedback
+from arbitrank.answerlog.feedback import Feedback, FeedbackById, FeedbackUse, LineHead, read_feedback
 from arbitrank.answerlog.segments import segments
 from arbitrank.errors import DataError, os_errors
 from arbitrank.wire.json_lines import MAX_LINE, BadLine
 
+_BUFFER = 1 << 18  # bytes that are read at once: lines of some kilobytes would else be put together
 _TORN = "ends in the middle of a line: its writer was killed, or is writing it now; skipped"
 
 
@@ -81,87 +83,107 @@ def head_of(where: str, line: bytes) -> LineHead | BadLine:
 
 
 def joined_lines(
-    log: LogView, *, labelled: bool = False, count: Callable[[UnusedFeedback], object] | None = None
-) -> Iterator[tuple[str, bytes | BadLine]]:
-    """The requests with their feedback, and bad lines, each as (`FILE:LINE`, line); `labelled`: those with a truth.
+    log: LogView,
+    *,
+    labelled: bool = False,
+    own: Callable[[int], bool] | None = None,
+    use: Callable[[FeedbackUse], object] | None = None,
+) -> Iterator[tuple[int, str, bytes | BadLine]]:
+    """The requests with their feedback, and bad lines, each as (number, `FILE:LINE`, line).
 
-    `count` is called at the end, where all requests are read, with the reactions that were joined with none.
+    Numbers count requests and bad lines from 1 on; of those that are not one's `own` by their number only the bytes
+    are read. `labelled`: only requests with a truth, all numbered. At the end `use` is called with the use that was
+    made of the log's reactions.
     """
-    feedback = _feedback(log)
+    feedback, number = _feedback(log), 0
     for where, line in raw_lines(log):
-        if isinstance(line, BadLine):
-            yield where, line
+        head = None if isinstance(line, BadLine) or _is_request(line) else _head_or_feedback(where, line)
+        if isinstance(head, Feedback):
             continue
-        head = head_of(where, line)
+        number += 1
+        if own is not None and not own(number):
+            continue
+        if isinstance(line, BadLine):
+            yield number, where, line
+            continue
+        head = head or head_of(where, line)
         if isinstance(head, BadLine):
-            yield where, head
-        elif head.is_feedback:
-            read = read_feedback(where, line)
-            if isinstance(read, BadLine):
-                yield where, read
+            yield number, where, head
         elif not labelled or head.truth is not UNSET or head.id in feedback.truths:
-            yield where, feedback.joined(line, head)
-    if count is not None:
-        count(feedback.end())
+            yield number, where, feedback.joined(line, head)
+    if use is not None:
+        use(feedback.use())
 
 
-def unused_feedback(log: LogView) -> UnusedFeedback:
-    """Counts of the reactions in a log that `joined_lines` joins with no request."""
+def feedback_use(log: LogView) -> FeedbackUse:
+    """The use that `joined_lines` makes of the reactions in a log."""
     feedback = _feedback(log)
     for where, line in raw_lines(log):
         head = line if isinstance(line, BadLine) else head_of(where, line)
         if isinstance(head, LineHead) and not head.is_feedback:
             feedback.meet(head)
-    return feedback.end()
+    return feedback.use()
+
+
+def _head_or_feedback(where: str, line: bytes) -> LineHead | Feedback | BadLine:
+    head = head_of(where, line)
+    return read_feedback(where, line) if isinstance(head, LineHead) and head.is_feedback else head
 
 
 def _feedback(log: LogView) -> FeedbackById:
     """All feedback in a log, of which the latest counts."""
     feedback = FeedbackById()
     for where, line in raw_lines(log):
-        # A line with an answer is no feedback: this test saves decoding its head.
-        if not isinstance(line, BadLine) and b'"answer":' not in line:
+        if not isinstance(line, BadLine) and not _is_request(line):
             head = head_of(where, line)
             if isinstance(head, LineHead) and head.is_feedback:
                 feedback.add(where, line)
     return feedback
 
 
+def _is_request(line: bytes) -> bool:
+    """True for a line that is no feedback, which saves decoding its head; False where that has to be decoded.
+
+    Feedback is written by the log itself, and none of its fields holds a key of these names.
+    """
+    return b'"utterance":' in line or b'"answer":' in line
+
+
 def raw_lines(log: LogView) -> Iterator[tuple[str, bytes | BadLine]]:
     """The lines of all segments, undecoded, each with `FILE:LINE`."""
     for name, size in log.segments:
-        path, number = log.folder / name, 0
+        path = log.folder / name
         zipped = path.with_name(f"{name}.gz")
         if not path.exists() and zipped.exists():  # gzipped since the view was taken
-            path = zipped
-        try:
-            with _open(path) as file:
-                for number, line in enumerate(_bounded_lines(file, -1 if path is zipped else size), 1):
-                    where = f"{path}:{number}"
-                    if len(line.removesuffix(b"\n")) > MAX_LINE:
-                        yield where, BadLine(where, f"longer than {MAX_LINE} bytes, the most that is read")
-                    elif not line.endswith(b"\n"):
-                        yield where, BadLine(where, _TORN)
-                    elif line.strip():
-                        yield where, line
-        except (OSError, EOFError, zlib.error) as error:
-            where = f"{path}:{number + 1}"
-            yield where, BadLine(where, f"cannot be read from here on: {error}")
+            yield from _segment_lines(zipped, -1)
+        else:
+            yield from _segment_lines(path, size)
 
 
-def _bounded_lines(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """The lines up to a size in bytes; of each at most a little more than `MAX_LINE`."""
-    left = size if size >= 0 else 1 << 62
-    while left > 0 and (line := file.readline(min(MAX_LINE + 2, left))):
-        left -= len(line)
-        whole = line
-        while len(whole) > MAX_LINE + 1 and not line.endswith(b"\n") and left > 0:  # the rest of it is not kept
-            line = file.readline(min(MAX_LINE, left))
-            if not line:
-                break
-            left -= len(line)
-        yield whole
+def _segment_lines(path: Path, size: int) -> Iterator[tuple[str, bytes | BadLine]]:
+    """The lines of one segment up to a size in bytes, −1 for all; no more of one is kept than `MAX_LINE`."""
+    called, number, left = str(path), 0, size if size >= 0 else 1 << 62
+    try:
+        with _open(path) as file:
+            read = partial(file.readline, MAX_LINE + 2)
+            for line in iter(read, b""):
+                number, left = number + 1, left - len(line)
+                if left < 0 and not (line := line[:left]):
+                    break
+                where = f"{called}:{number}"
+                ends = line.endswith(b"\n")
+                if len(line) - ends > MAX_LINE:
+                    yield where, BadLine(where, f"longer than {MAX_LINE} bytes, the most that is read")
+                    while not ends and left > 0 and (rest := read()):  # the rest of it is not kept
+                        ends, left = rest.endswith(b"\n"), left - len(rest)
+                elif not ends:
+                    yield where, BadLine(where, _TORN)
+                elif not line.isspace():
+                    yield where, line
+    except (OSError, EOFError, zlib.error) as error:
+        where = f"{called}:{number + 1}"
+        yield where, BadLine(where, f"cannot be read from here on: {error}")
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb", _BUFFER)  # type: ignore[return-value]

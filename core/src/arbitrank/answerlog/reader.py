@@ -9,7 +9,7 @@ from typing import IO
 import msgspec
 from msgspec import UNSET
 
-from arbitrank.answerlog.feedback import FeedbackById, LineHead, UnusedFeedback
+from arbitrank.answerlog.feedback import FeedbackById, FeedbackUse, LineHead
 from arbitrank.answerlog.joining import LogView, head_of, joined_lines, raw_lines, size_of, view
 from arbitrank.errors import DataError, InputError
 from arbitrank.values import Example
@@ -27,18 +27,23 @@ def source(path: Path) -> Path | LogView:
 
 
 def lines_of(
-    source: Path | LogView, count: Callable[[UnusedFeedback], object] | None = None
+    source: Path | LogView,
+    own: Callable[[int], bool] | None = None,
+    use: Callable[[FeedbackUse], object] | None = None,
 ) -> Iterator[tuple[int, bytes | BadLine]]:
     """The numbered lines of a file, or the requests of a log, each with its feedback; undecoded.
 
-    `count` is that of `joined_lines`; it is not called for a file.
+    `own` and `use` are those of `joined_lines`; `use` is not called for a file.
     """
-    return _numbered(source, count=count) if isinstance(source, LogView) else read_lines(source)
+    if isinstance(source, LogView):
+        return _numbered(source, own=own, use=use)
+    lines = read_lines(source)
+    return lines if own is None else ((number, line) for number, line in lines if own(number))
 
 
 def read_log(folder: Path) -> Iterator[Logged | BadLine]:
     """The requests of a log, each with its answer and feedback. Raises `DataError` where the folder holds none."""
-    return map(_decoded, joined_lines(view(folder)))
+    return (_decoded(where, line) for _, where, line in joined_lines(view(folder)))
 
 
 def read_truths(
@@ -63,8 +68,8 @@ def read_truths(
 def write_truths(folder: Path, file: IO[bytes]) -> tuple[int, list[BadLine]]:
     """Write the requests of a log with a known truth; their number, and the lines that cannot be read."""
     n, bad = 0, []
-    for where, line in joined_lines(view(folder), labelled=True):
-        request = _decoded((where, line))
+    for _, where, line in joined_lines(view(folder), labelled=True):
+        request = _decoded(where, line)
         if isinstance(request, BadLine):
             bad.append(request)
         elif isinstance(line, bytes):
@@ -91,7 +96,7 @@ def find(log: LogView, id: str) -> Logged | None:
     if latest is None:
         return None
     where, line, head = latest
-    request = _decoded((where, feedback.joined(line, head)))
+    request = _decoded(where, feedback.joined(line, head))
     if isinstance(request, BadLine):
         raise DataError(str(request))
     return request
@@ -122,7 +127,8 @@ def report(log: LogView) -> LogReport:
     requests = truths = outcomes = drawn = bad_lines = 0
     first = last = None
     bad: list[str] = []
-    for request in map(_decoded, joined_lines(log)):
+    for _, where, line in joined_lines(log):
+        request = _decoded(where, line)
         if isinstance(request, BadLine):
             bad_lines += 1
             if bad_lines <= _EXAMPLES:
@@ -140,14 +146,16 @@ def report(log: LogView) -> LogReport:
 
 
 def _numbered(
-    log: LogView, *, labelled: bool = False, count: Callable[[UnusedFeedback], object] | None = None
+    log: LogView,
+    *,
+    labelled: bool = False,
+    own: Callable[[int], bool] | None = None,
+    use: Callable[[FeedbackUse], object] | None = None,
 ) -> Iterator[tuple[int, bytes | BadLine]]:
-    joined = joined_lines(log, labelled=labelled, count=count)
-    return ((number, line) for number, (_, line) in enumerate(joined, 1))
+    return ((number, line) for number, _, line in joined_lines(log, labelled=labelled, own=own, use=use))
 
 
-def _decoded(numbered: tuple[str, bytes | BadLine]) -> Logged | BadLine:
-    where, line = numbered
+def _decoded(where: str, line: bytes | BadLine) -> Logged | BadLine:
     if isinstance(line, BadLine):
         return line
     try:

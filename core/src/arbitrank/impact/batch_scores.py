@@ -133,6 +133,12 @@ def brought_for(name: str, grouped: Grouped) -> Brought:
     return [None if own is None else own.get(name, ()) for own in grouped]
 
 
+def brought_of(name: str, request: Request) -> Sequence[Hypothesis] | None:
+    """The hypotheses of one domain in one request."""
+    hypotheses = request.hypotheses
+    return None if hypotheses is None else [one for one in hypotheses if one.domain == name]
+
+
 def _score_together(
     reranker: MatrixReranker,
     calibrator: Calibrator | None,

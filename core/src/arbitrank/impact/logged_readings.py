@@ -29,15 +29,14 @@ def logged_claims(line: Logged) -> dict[str, LoggedClaim] | None:
     """
     if line.answer is None or (line.answer.ranked and not line.claims):
         return None
-    best: dict[str, Ranked] = {}
+    claims, found = line.claims, dict[str, LoggedClaim]()
     for entry in merged(line.answer):
-        kept = best.get(entry.domain)
-        if kept is None or (entry.probability or 0.0) > (kept.probability or 0.0):
-            best[entry.domain] = entry
-    return {
-        name: LoggedClaim(*line.claims.get(name, (entry.domain_probability or 0.0, entry.probability or 0.0)), entry)
-        for name, entry in best.items()
-    }
+        name = entry.domain
+        if name not in found:  # merged lists have each domain's most probable reading first
+            known = claims.get(name)
+            mine, right = known or (entry.domain_probability or 0.0, entry.probability or 0.0)
+            found[name] = LoggedClaim(mine, right, entry)
+    return found
 
 
 def answered_by(line: Logged, name: str, version: DomainVersion | None) -> bool:

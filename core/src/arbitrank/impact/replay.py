@@ -21,7 +21,15 @@ from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.domain import Model, Scores
 from arbitrank.errors import ArbitrankError, ArtifactError, message
 from arbitrank.guard import Fault, guarded
-from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain, score_batch
+from arbitrank.impact.batch_scores import (
+    Brought,
+    DomainReadings,
+    Grouped,
+    brought_for,
+    brought_of,
+    by_domain,
+    score_batch,
+)
 from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side, worst, worst_flips
 from arbitrank.impact.logged_actions import fill_logged
 from arbitrank.impact.plan import ReplayPlan
@@ -143,14 +151,18 @@ class ReplayWork:
 
     def _brought_again(self, lines: Sequence[Logged], grouped: Grouped) -> Brought:
         """The hypotheses that the candidate has to score, None where it reads the utterance itself."""
-        brought: list[Sequence[Hypothesis] | None] = []
-        for line, own in zip(lines, grouped, strict=True):
-            if own is None or (self.plan.again and line.utterance is not None):
-                brought.append(None)
-            else:
-                brought.append(own.get(self.plan.name, ()))
-                self.found.unread += self.plan.again
-        return brought
+        own = brought_for(self.plan.name, grouped)
+        return [self._again(line, one) for line, one in zip(lines, own, strict=True)]
+
+    def _brought_to_candidate(self, line: Logged) -> Sequence[Hypothesis] | None:
+        """The hypotheses of one line that the candidate has to score, None where it reads the utterance itself."""
+        return self._again(line, brought_of(self.plan.name, line))
+
+    def _again(self, line: Logged, own: Sequence[Hypothesis] | None) -> Sequence[Hypothesis] | None:
+        if own is None or (self.plan.again and line.utterance is not None):
+            return None
+        self.found.unread += self.plan.again
+        return own
 
     def _logged(self, line: Logged, i: int, fresh: Mapping[str, DomainReadings]) -> dict[str, list[Ranked]]:
         """Each domain's ranked readings in the log, where its present version gave them; nothing where it is in doubt.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from arbitrank.answerlog.feedback import UnusedFeedback
+from arbitrank.answerlog.feedback import FeedbackUse
 from arbitrank.errors import InputError
 from arbitrank.evaluate.segments import Situation
 from arbitrank.impact.flips import ROW, Flip, Rows, worst
@@ -40,8 +40,8 @@ class Replayed:
     the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
     `unserved` are domains that are not installed, `broken` those that cannot be loaded. `left_out` counts the reactions
     that say nothing of the two versions, by the reason, `silent` requests without one, which have no row, `policies`
-    the answers to which there are reactions, by the digest of the operator's policy. `unused` counts reactions
-    that are to none of the requests, None where that was not counted.
+    the answers to which there are reactions, by the digest of the operator's policy. `use` is that of a log's
+    reactions by the requests, None where it was not noted.
     """
 
     rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
@@ -60,7 +60,7 @@ class Replayed:
     left_out: Counter[str] = field(default_factory=Counter)
     policies: Counter[str] = field(default_factory=Counter)
     silent: int = 0
-    unused: UnusedFeedback | None = None
+    use: FeedbackUse | None = None
 
     @property
     def labelled(self) -> Rows:
@@ -100,7 +100,8 @@ def together(shares: Sequence[Replayed]) -> Replayed:
         whole.left_out.update(share.left_out)
         whole.policies.update(share.policies)
         whole.silent += share.silent
-        whole.unused = whole.unused or share.unused  # each process reads all feedback
+        if share.use is not None:
+            whole.use = share.use if whole.use is None else whole.use | share.use
         for name, reasons in share.failures.items():
             whole.failures[name].update(reasons)
     rows = np.concatenate([share.rows for share in shares])

@@ -21,7 +21,7 @@ from arbitrank.impact.work import Chunks, Requests, Work
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
 
-_YOUNG = 10_000  # objects made between collections of cycles, of which the values of requests have none
+_YOUNG = 100_000  # objects made between collections of cycles, of which the values of requests have none
 
 P = TypeVar("P", bound=VersionedPlan)
 R = TypeVar("R")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arbitrank.answerlog.feedback import UnusedFeedback
-from arbitrank.answerlog.joining import LogView, unused_feedback, view, written_since
+from arbitrank.answerlog.joining import LogView, feedback_use, view, written_since
 from arbitrank.domain import Model
-from arbitrank.impact.batch_scores import Brought, DomainReadings, Grouped, brought_for, by_domain
-from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side
+from arbitrank.impact.batch_scores import Brought, DomainReadings, brought_of
+from arbitrank.impact.flips import ROW, SIDES, Rows, Side, fill_side
 from arbitrank.impact.logged_actions import fill_logged
 from arbitrank.impact.logged_readings import (
     LoggedClaim,
@@ -63,11 +63,11 @@ def value_in(log: Path, plan: ReplayPlan, since: float | None, *, jobs: int = 1)
 
 def unused_in(found: Replayed, log: Path | LogView) -> UnusedFeedback:
     """The reactions in a log that are to none of its requests; none of a file, which has no lines of feedback."""
-    if found.unused is not None:
-        return found.unused
+    if found.use is not None:
+        return found.use.unused
     if isinstance(log, Path) and not log.is_dir():
         return UnusedFeedback()
-    return unused_feedback(view(log) if isinstance(log, Path) else log)
+    return feedback_use(view(log) if isinstance(log, Path) else log).unused
 
 
 class ValueWork(ReplayWork):
@@ -76,12 +76,13 @@ class ValueWork(ReplayWork):
     def share(self, some: Iterable[Lines], path: Requests) -> Replayed:
         """The results of some chunks, with the reactions that were not joined where these are counted on the way."""
         found = super().share(some, path)
-        found.unused = some.unused if isinstance(some, Chunks) else None
+        found.use = some.use if isinstance(some, Chunks) else None
         return found
 
     def _chunk(self, raw: Lines, path: Requests) -> Rows:
         """The rows of the lines with a reaction."""
-        reacted = [(number, line) for number, line in raw if isinstance(line, BadLine) or _REACTION in line]
+        # Feedback is joined at the end of a line.
+        reacted = [(number, line) for number, line in raw if isinstance(line, BadLine) or line.rfind(_REACTION) >= 0]
         self.found.silent += len(raw) - len(reacted)
         numbers, lines = decoded(reacted, path, self.plan.since, self.found)
         if not lines:
@@ -91,10 +92,9 @@ class ValueWork(ReplayWork):
         rows["labelled"] = [line.truth is not None for line in lines]
         rows["unowned"] = [line.truth is None or line.truth.out_of_scope for line in lines]
         rows["owners"], rows["device"] = self.found.owners[()], -1
-        grouped, claims = [by_domain(line) for line in lines], [logged_claims(line) for line in lines]
-        others = self._others(lines, grouped, claims)
-        before = self._own(lines, brought_for(plan.name, grouped), claims, "before")
-        after = self._own(lines, self._brought_again(lines, grouped), claims, "after")
+        claims = [logged_claims(line) for line in lines]
+        others = self._others(lines, claims)
+        before, after = (self._own(lines, claims, side) for side in SIDES)
         own = dict(zip(SIDES, (before, after), strict=True))
         heads = []
         for side in SIDES:
@@ -106,7 +106,7 @@ class ValueWork(ReplayWork):
         fill_logged(rows, lines, heads, plan, self.found)
         return rows
 
-    def _others(self, lines: Sequence[Logged], grouped: Grouped, claims: Claims) -> dict[str, DomainReadings]:
+    def _others(self, lines: Sequence[Logged], claims: Claims) -> dict[str, DomainReadings]:
         """The readings of the other domains, by name: as logged, else as they answer now."""
         plan, found = self.plan, dict[str, DomainReadings]()
         unknown = [i for i, one in enumerate(claims) if one is None]
@@ -116,15 +116,19 @@ class ValueWork(ReplayWork):
             logged = name != plan.decisions.fallback
             known = {i: one[name] for i, one in enumerate(claims) if one is not None and name in one} if logged else {}
             asked = range(len(lines)) if not logged else unknown
-            found[name] = self._scored(name, self.models.get(name), lines, brought_for(name, grouped), asked)
+            model = self.models.get(name)
+            found[name] = nothing_read(len(lines))
+            if model is not None and asked:
+                brought = [brought_of(name, lines[i]) for i in asked]
+                self._put_scored(found[name], name, model, plan.parts[name], lines, asked, brought)
             put_logged(found[name], known)
         return found
 
-    def _own(self, lines: Sequence[Logged], brought: Brought, claims: Claims, side: str) -> DomainReadings | None:
+    def _own(self, lines: Sequence[Logged], claims: Claims, side: Side) -> DomainReadings | None:
         """The readings of the exchanged domain by one version: as logged where it answered, else by its model."""
-        plan = self.plan
-        version: DomainVersion | None = plan.candidate if side == "after" else plan.parts.get(plan.name)
-        model = self.candidate if side == "after" else self.models.get(plan.name)
+        plan, after = self.plan, side == "after"
+        version: DomainVersion | None = plan.candidate if after else plan.parts.get(plan.name)
+        model = self.candidate if after else self.models.get(plan.name)
         known, asked = dict[int, LoggedClaim](), list[int]()
         for i, (line, one) in enumerate(zip(lines, claims, strict=True)):
             if one is None or not answered_by(line, plan.name, version):
@@ -133,25 +137,30 @@ class ValueWork(ReplayWork):
                 known[i] = one[plan.name]
         if model is None and not known:
             return None
-        found = self._scored("candidate" if side == "after" else plan.name, model, lines, brought, asked)
+        found = nothing_read(len(lines))
+        if model is not None and version is not None and asked:
+            some = [lines[i] for i in asked]
+            brought = [self._brought_to_candidate(one) if after else brought_of(plan.name, one) for one in some]
+            self._put_scored(found, "candidate" if after else plan.name, model, version, lines, asked, brought)
         put_logged(found, known)
         return found
 
-    def _scored(
-        self, called: str, model: Model | None, lines: Sequence[Logged], brought: Brought, asked: Sequence[int]
-    ) -> DomainReadings:
-        """The readings of the requests at the places `asked`, of the others none."""
-        found = nothing_read(len(lines))
-        if model is None or not asked:
-            return found
+    def _put_scored(
+        self,
+        found: DomainReadings,
+        called: str,
+        model: Model,
+        version: DomainVersion,
+        lines: Sequence[Logged],
+        asked: Sequence[int],
+        brought: Brought,
+    ) -> None:
+        """Fill in the readings of the requests at the places `asked`, for which these hypotheses are brought."""
         name = self.plan.name if called == "candidate" else called
-        version = self.plan.candidate if called == "candidate" else self.plan.parts[name]
-        some = self._score(
-            name, model, [lines[i] for i in asked], [brought[i] for i in asked], version.recalibration, called
-        )
+        some = self._score(name, model, [lines[i] for i in asked], brought, version.recalibration, called)
+        places = [*asked]
         for column, own in zip(found.best, some.best, strict=True):
             if column is not None and own is not None:
-                column[list(asked)] = own
+                column[places] = own
         for i, readings in zip(asked, some.readings, strict=True):
             found.readings[i] = readings
-        return found

@@ -7,7 +7,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from arbitrank.answerlog.feedback import UnusedFeedback
+from arbitrank.answerlog.feedback import FeedbackUse
 from arbitrank.answerlog.joining import LogView
 from arbitrank.answerlog.reader import lines_of
 from arbitrank.wire.json_lines import BadLine
@@ -43,18 +43,25 @@ def tasks(requests: Requests) -> Iterator[list[Lines]]:
 class Chunks:
     """Every `of`-th chunk of the lines, from the k-th on.
 
-    `unused`, at the end, counts the reactions in a log that were joined with no request; None of a file.
+    `use`, at the end, is the use that these chunks made of a log's reactions; None of a file.
     """
 
     def __init__(self, requests: Requests, k: int = 0, of: int = 1) -> None:
         self._requests, self._k, self._of = requests, k, of
-        self.unused: UnusedFeedback | None = None
+        self.use: FeedbackUse | None = None
 
     def __iter__(self) -> Iterator[Lines]:
-        lines = enumerate(lines_of(self._requests, self._count))
-        for chunk, some in groupby(lines, lambda line: line[0] // CHUNK):
-            if chunk % self._of == self._k:
-                yield [line for _, line in some]
+        lines = lines_of(self._requests, self._own if self._of > 1 else None, self._count)
+        for _, some in groupby(lines, lambda line: _chunk(line[0])):
+            yield [*some]
 
-    def _count(self, unused: UnusedFeedback) -> None:
-        self.unused = unused
+    def _own(self, number: int) -> bool:
+        return _chunk(number) % self._of == self._k
+
+    def _count(self, use: FeedbackUse) -> None:
+        self.use = use
+
+
+def _chunk(number: int) -> int:
+    """The chunk of a line, which are numbered from 1 on."""
+    return (number - 1) // CHUNK

@@ -86,7 +86,7 @@ def _goes_on(period: CanaryPeriod, change: Change) -> bool:
 def from_log(name: str, period: CanaryPeriod, log: LogView) -> CanaryReport:
     """The report of a canary from a log; reads its segments from that time on."""
     comparison, bad = Comparison(remembered=None), 0
-    for _, line in joined_lines(written_since(log, period.since)):
+    for _, _, line in joined_lines(written_since(log, period.since)):
         logged = _decoded(line)
         if logged is None:
             bad += 1
