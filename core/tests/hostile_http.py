@@ -151,6 +151,16 @@ def closes(connection: socket.socket, request: Received) -> None:
     raise ConnectionError
 
 
+def then(content: bytes, after: Behaviour) -> Behaviour:
+    """Some bytes, and another behaviour after them."""
+
+    def behave(connection: socket.socket, request: Received) -> None:
+        connection.sendall(content)
+        after(connection, request)
+
+    return behave
+
+
 def trickles(head: bytes, piece: bytes, seconds: float = 0.01) -> Behaviour:
     """The head, then the same piece again and again, with a pause before each, as long as the client reads."""
 

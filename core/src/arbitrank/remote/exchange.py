@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "Missed", "wait_for"]
 
+_READS = 16  # of a connection, after which deadlines and other connections are looked at
 _PAUSES = (0.02, 0.05)  # seconds before a call is tried again that was refused, or reset before a byte came back
 
 
@@ -178,7 +179,9 @@ class _Attempt:
     def step(self) -> None:
         """Send and receive what is possible now. Raises `OSError` and `BadReply`."""
         self.send()
-        while not self.reader.complete and (content := self.connection.receive()) is not None:
+        for _ in range(_READS):
+            if self.reader.complete or (content := self.connection.receive()) is None:
+                break
             if content:
                 self.reader.feed(content)
             else:

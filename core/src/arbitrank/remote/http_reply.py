@@ -40,6 +40,8 @@ class ReplyReader:
             raise BadReply(self._problem or f"no reply of HTTP/1.1 ({error})") from None
         if not self._headed and self._received > _HEAD:
             self._problem = f"more than {_HEAD} bytes of headers"
+        elif self._received > _HEAD + 2 * len(self.body):  # extensions of chunks, trailers, or chunks of a few bytes
+            self._problem = self._problem or f"more than {_HEAD} bytes beside its body"
         if self._problem:
             raise BadReply(self._problem)
 

@@ -30,6 +30,7 @@ from arbitrank.domain import Domain
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
 from arbitrank.serve.domain_answers import load
 from arbitrank.serve.messages import Error
+from arbitrank.serve.own_hosts import foreign_host
 
 __all__ = ["TOKENS", "application"]
 
@@ -95,6 +96,9 @@ def check(call: Request, grants: tuple[Grant, ...] | None) -> None:
     """Raise `HTTPException` for a caller without a token of the scope `rank`, or from elsewhere without any tokens."""
     if grants is None and not _local(call.scope):
         raise HTTPException(403, f"no tokens are set, so this machine alone is served; set {TOKENS} to their file")
+    host = dict(call.scope["headers"]).get(b"host")
+    if grants is None and (foreign := foreign_host(host, "localhost", (), loopback=True)) is not None:
+        raise HTTPException(403, f"{foreign.partition(';')[0]}; no tokens are set, so this machine alone is served")
     refused = authorize(grants, call.scope["headers"], "rank", loopback=True)
     if isinstance(refused, Denied):
         raise HTTPException(refused.status, refused.reason, {"www-authenticate": "Bearer"})
