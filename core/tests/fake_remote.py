@@ -58,12 +58,12 @@ def usual(call: Call) -> bytes:
 class FakeRemote:
     """The server: `calls` are those that arrived, `connections` counts what was accepted."""
 
-    def __init__(self, answer: Reply, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, answer: Reply, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.answer, self._context = answer, context
         self.calls: list[Call] = []
         self.connections = 0
         self.arrived = threading.Condition()
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.port = self._listening.getsockname()[1]
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -121,9 +121,9 @@ class FakeRemote:
 
 
 @contextmanager
-def fake_remote(answer: Reply = usual, context: ssl.SSLContext | None = None) -> Iterator[FakeRemote]:
+def fake_remote(answer: Reply = usual, context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[FakeRemote]:
     """A server while the block runs."""
-    server = FakeRemote(answer, context)
+    server = FakeRemote(answer, context, port)
     try:
         yield server
     finally:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from arbitrank.arbitration.hosted_domain import ServiceDomain
 from arbitrank.cli import computing, decision_options, options
 from arbitrank.cli.destination import Destination, destination_option
 from arbitrank.cli.progress import Board, board
@@ -181,9 +182,7 @@ def train(
         options.note(f"every re-ranker is factored, as trees cannot be tried: {reason}")
     found = discover()
     ready = loaded(found)
-    chosen = [*dict.fromkeys(ready if all_domains else names or ready)]
-    for name in chosen:
-        domain_named(name, ready, found)
+    chosen = _chosen(names, found, all_domains=all_domains)
     for text in (*unused(operator.scales, ready), *_remarks(found, chosen)):
         options.note(text)
     if destination.out and len(chosen) != 1:
@@ -208,6 +207,22 @@ def train(
                 shown.outcome(outcome)
                 _report(outcome, destination, shown, as_json)
     _finish(outcomes)
+
+
+def _chosen(names: Sequence[str], found: Sequence[Found], *, all_domains: bool) -> list[str]:
+    """The domains to train: those named, else all whose weights are not those of a service. Raises `InputError`."""
+    ready = loaded(found)
+    elsewhere = {name: one.address for name, one in ready.items() if isinstance(one, ServiceDomain)}
+    if all_domains or not names:
+        chosen = [name for name in ready if name not in elsewhere]
+        if elsewhere and not chosen:
+            raise InputError(f"no domain to train: the weights of {', '.join(elsewhere)} are those of services")
+        return chosen
+    for name in dict.fromkeys(names):
+        domain_named(name, ready, found)
+        if name in elsewhere:
+            raise InputError(f"domain {name}: its weights are at {elsewhere[name]}; train them there")
+    return [*dict.fromkeys(names)]
 
 
 def _remarks(found: Sequence[Found], chosen: Sequence[str]) -> Iterator[str]:
