@@ -20,6 +20,7 @@ from arbitrank.arbitration.competition import UNVERSIONED
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.dispatch import query_each
 from arbitrank.arbitration.fallback import fallback_role
+from arbitrank.arbitration.hosted_domain import ServiceDomain
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.arbitration.outcomes import Failed
 from arbitrank.arbitration.profiles import profiles_of
@@ -35,7 +36,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.learn.evidence import own_request
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, loaded
-from arbitrank.scales import NO_SCALES, domain_scales
+from arbitrank.scales import DEFAULT, FIELDS, NO_SCALES, domain_scales
 from arbitrank.scores import distinct_hypotheses
 from arbitrank.semer import entirely_right
 from arbitrank.values import Example, Hypothesis
@@ -195,6 +196,10 @@ def _trained(
     domain: Domain, examples: Sequence[Example], folder: Path, settings: Settings, scales: Mapping[str, str]
 ) -> Model:
     def train() -> Model:
+        if isinstance(domain, ServiceDomain):  # its weights are elsewhere; hypotheses of a corpus have been read
+            given = any(example.request.hypotheses is not None for example in examples)
+            domain.look()()
+            return domain.serving(dict.fromkeys(FIELDS, DEFAULT) if given else scales).model
         domain.train([example.seen_by(domain.name) for example in examples], folder, settings)
         own = scaled(domain.load(folder), domain_scales(scales), domain_scales(domain.scales))
         return scaled(unscaled(own), NO_SCALES, scales_of(own, recognised=True))  # the corpus has been read
@@ -223,6 +228,7 @@ def _query(name: str, model: Model, examples: Sequence[Example], failures: list[
             failures.append(f"{example.request.id}: {outcome.reason}")
             answers.append(((), None))
         else:
-            read = distinct_hypotheses(outcome.hypotheses, scales_of(model, recognised=own is None))
+            scales = scales_of(model, recognised=own is None) or domain_scales(outcome.scales or {})
+            read = distinct_hypotheses(outcome.hypotheses, scales)
             answers.append((read, outcome.scores if read else None))
     return answers

@@ -100,7 +100,10 @@ class Client:
             connection.close()
             return
         with self._lock:
+            oldest = self._open.pop(0) if self._open and not self._open[0].idle() else None
             self._open.append(connection)
+        if oldest is not None:  # which the other side has closed, and nobody needed since
+            oldest.close()
 
     def connect(self, until: float) -> Connection:
         """A new connection. Raises `OSError`, `TimeoutError` at the time `until`."""

@@ -128,7 +128,7 @@ FAILURE_KINDS = {
     "late": "it did not answer by its deadline",
     "crashed": "it ended its worker process",
     "skipped": "its circuit is open",
-    "unavailable": "its worker process is being replaced; it is not to blame",
+    "unavailable": "its worker process is being replaced, or it is remote and cannot be reached",
     "unloaded": "no version of it is loaded",
     "request": "the caller's hypotheses or context cannot be read",
 }

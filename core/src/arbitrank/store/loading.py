@@ -61,6 +61,8 @@ def weights(
     name: str, domain: Domain | None, store: Store, version: str | None, by: Recalibration | None = None
 ) -> Present:
     """One version of a domain, verified; None is the weights that its package ships. Raises as `present` does."""
+    if isinstance(domain, ServiceDomain):
+        raise NoWeights(f"its weights are at {domain.address}, and none of them are here")
     if version is not None:
         folder, origin = store.fetch(name, version), "store"
         manifest = read_manifest(folder)  # `fetch` has verified it
