@@ -167,7 +167,7 @@ def logged(world: World, claims: Floats, rng: np.random.Generator, canary: float
         VersionChoices(served == one, can, own[rows][at, one], np.zeros(len(rows), np.int64))
         for one, can, own in zip((before, after), possible, (world.stable, claims), strict=True)
     )
-    return LoggedChoices(accepted, propensity, session, first, second, flipped)
+    return LoggedChoices(accepted, propensity, session, session, first, second, flipped)
 
 
 def _explored(claims: Floats, rng: np.random.Generator, session: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:

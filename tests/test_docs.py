@@ -30,6 +30,7 @@ from hatchling.builders.wheel import WheelBuilder
 from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.reader import LogReport
 from arbitrank.answerlog.shadow_lines import ShadowLine
+from arbitrank.arbitration.policy import Policy
 from arbitrank.cli.domains import Row
 from arbitrank.cli.help_pages import HelpContext
 from arbitrank.cli.main import GROUPS, cli
@@ -66,7 +67,6 @@ from arbitrank.serve.messages import (
     Taken,
     Versions,
 )
-from arbitrank.serve.policy import Policy
 from arbitrank.store.artifact import Manifest, Signature
 from arbitrank.store.audit_set import AuditChange
 from arbitrank.store.catalogue_log import CatalogueChange

@@ -26,6 +26,7 @@ from arbitrank.arbitration.competition import Competition, DomainTerm, Term, Win
 from arbitrank.arbitration.conditioning import after_winning, competing
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, decide
 from arbitrank.arbitration.merge import BestReadings, Contribution, agreements, merge, merge_heads, terms_of
+from arbitrank.arbitration.policy import Policy
 from arbitrank.decisions.competition_fitting import FORMS, fit_competition, fit_winner
 from arbitrank.decisions.observed import Observed, heads_of
 from arbitrank.decisions.tuning import tune
@@ -33,7 +34,6 @@ from arbitrank.domain import Scores
 from arbitrank.errors import InputError
 from arbitrank.explanation import exact_log_odds
 from arbitrank.probability import log_odds, sigmoid
-from arbitrank.serve.policy import Policy
 from arbitrank.values import Answer, Decision, Hypothesis, Ranked, Request, Slot
 
 GROUPS = (("a", "b", "c"),)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
 from arbitrank.arbitration.outcomes import Arbitration
+from arbitrank.arbitration.policy import Policy
 from arbitrank.cli.main import cli
 from arbitrank.errors import DataError
 from arbitrank.outcomes.exploration import ExplorationSettings, alternatives, drawn_reading, explored, session_draw
@@ -24,7 +25,6 @@ from arbitrank.outcomes.exploration_budget import ExplorationBudget
 from arbitrank.outcomes.propensities import selection_of, unreproduced
 from arbitrank.selections import CanaryDraw
 from arbitrank.serve.exploring import Explorer
-from arbitrank.serve.policy import Policy
 from arbitrank.values import Answer, Decision, Ranked, Request
 from arbitrank.wire.requests import Logged, decode_logged
 

@@ -19,13 +19,14 @@ from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.arbitrator import Arbitrator, Broken, Serving
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import merged
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Model, Scores, Settings
 from arbitrank.learn.reference import ReferenceDomain
 from arbitrank.learn.rerankers import baseline
 from arbitrank.live.routing import with_serving
 from arbitrank.semer import entirely_right
-from arbitrank.serve.policy import Policy, read_policy
+from arbitrank.serve.policy import read_policy
 from arbitrank.shortlist.log_labels import labelled_lists
 from arbitrank.titles import DisplayNames
 from arbitrank.values import Answer, Candidate, Decision, Example, Hypothesis, Ranked, Request, Slot, Truth

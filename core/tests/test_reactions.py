@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbitrank.impact.outcome_recalibration import _with_accepted
-from arbitrank.outcomes.noise import CAP, capped, claimed, fit_noise, posterior
+from arbitrank.outcomes.client_cap import CAP
+from arbitrank.outcomes.noise import capped, claimed, fit_noise, posterior
 from arbitrank.outcomes.reactions import ReactionRows, Reactions, client_of
 from arbitrank.outcomes.recalibrating import LEAST, _bounded, recalibrate
 from arbitrank.probability import log_odds, sigmoid

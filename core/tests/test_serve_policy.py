@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.decide import decide
+from arbitrank.arbitration.policy import Policy
 from arbitrank.errors import InputError
-from arbitrank.serve.policy import Policy, read_policy
+from arbitrank.serve.policy import read_policy
 from arbitrank.values import Answer, Decision, Ranked, Request
 
 

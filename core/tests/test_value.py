@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,12 @@ from arbitrank.answerlog.reader import read_log
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
+from arbitrank.arbitration.policy import Policy
 from arbitrank.cli.computing import Computing, suitable_jobs
 from arbitrank.cli.main import cli
 from arbitrank.errors import DataError
 from arbitrank.evaluate.intervals import Estimate
+from arbitrank.impact import logged_actions
 from arbitrank.impact.gate import GateLimits, judge, value_reasons
 from arbitrank.impact.page import write_impact
 from arbitrank.impact.plan import ReplayPlan, plan
@@ -36,10 +39,11 @@ from arbitrank.impact.replay import replay
 from arbitrank.impact.replayed import together
 from arbitrank.impact.report import measure
 from arbitrank.impact.value_work import ValueWork, unused_in, valued
-from arbitrank.impact.valued import ValueReport, value_of, without_propensities
+from arbitrank.impact.valued import ValueReport, unusable, value_of
 from arbitrank.impact.work import Chunks
 from arbitrank.live.live import Live
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
+from arbitrank.outcomes.client_cap import CAP, PRIOR, capped_weights
 from arbitrank.outcomes.propensities import selection_of, unreproduced
 from arbitrank.outcomes.session_intervals import effective_size, session_mean, student
 from arbitrank.outcomes.value import ValueSettings, estimate
@@ -65,20 +69,21 @@ def choices(
         VersionChoices(~flipped | own, np.full(n, True) if possible else ~flipped | own, claim, action)
         for own in (~drawn, drawn)
     ]
-    return LoggedChoices(accepted, served, np.arange(n), *sides, flipped)
+    return LoggedChoices(accepted, served, np.arange(n), np.arange(n), *sides, flipped)
 
 
 def test_the_estimators_are_those_of_the_books() -> None:
-    served = np.array([True, False, True, True])
-    every = np.ones(4, np.bool_)
-    claim, action = np.array([0.9, 0.2, 0.6, 0.5]), np.zeros(4, np.int64)
+    n = np.arange(400)  # four answers, a hundred times
+    served, every = np.tile([True, False, True, True], 100), np.ones(400, np.bool_)
+    claim, action = np.tile([0.9, 0.2, 0.6, 0.5], 100), np.zeros(400, np.int64)
     one = VersionChoices(served, every, claim, action)
-    log = LoggedChoices(np.array([1.0, 1.0, 0.0, 1.0]), np.array([0.5, 0.5, 0.25, 1.0]), np.arange(4), one, one, ~every)
+    accepted, propensity = np.tile([1.0, 1.0, 0.0, 1.0], 100), np.tile([0.5, 0.5, 0.25, 1.0], 100)
+    log = LoggedChoices(accepted, propensity, n, n, one, one, ~every)
     found = estimate(log)
     assert found is not None
     assert found.after.ips.mean == pytest.approx((2 + 0 + 0 + 1) / 4)
     assert found.after.snips.mean == pytest.approx((2 + 1) / (2 + 4 + 1))
-    assert found.effective == pytest.approx(7**2 / (4 + 16 + 1))
+    assert found.effective == pytest.approx(100 * 7**2 / (4 + 16 + 1))
     assert found.difference.ips == found.difference.dr == Estimate(0.0, 0.0, 0.0)
     assert found.verdict == "same"
     clipped = estimate(log, ValueSettings(clip=2.0))
@@ -116,6 +121,59 @@ def test_flips_that_could_not_be_served_are_judged_by_the_worst_case() -> None:
     assert found.bounds[0] < -0.2
     assert found.bounds[1] > 0.2
     assert estimate(known) is not None
+
+
+# A client of half of all requests, in whose sessions both versions are drawn, as in any.
+CLIENTS = np.where(np.arange(4_000) % 2, -1, np.arange(4_000))
+
+
+def by_clients(accepted: Any = None, client: Any = CLIENTS) -> LoggedChoices:
+    one = choices(n=4_000, share=0.4, gain=0.3)
+    return dataclasses.replace(one, accepted=one.accepted if accepted is None else accepted, client=client)
+
+
+def test_one_client_that_lies_moves_the_difference_by_a_twentieth_of_the_flips_for_each_version() -> None:
+    """Believed like the others, its lies would undo what they say."""
+    honest = by_clients()
+    lies = np.where(CLIENTS < 0, 1.0 - honest.accepted, honest.accepted)
+    told, believed = by_clients(lies), by_clients(lies, np.arange(4_000))
+    found, lied, naive = (estimate(one) for one in (honest, told, believed))
+    assert found is not None
+    assert lied is not None
+    assert naive is not None
+    assert abs(naive.difference.dr.mean) < 0.03
+    bound = 2 * 0.055 * found.flips / found.n  # the prior's weight counts, too: with evidence of 100 a client has 0.06
+    for name in ("ips", "snips", "dr"):
+        moved = getattr(lied.difference, name).mean - getattr(found.difference, name).mean
+        assert abs(moved) < bound, name
+    assert (found.verdict, lied.verdict) == ("better", "better")
+    assert (lied.capped, naive.capped) == (1, 0)
+
+
+def test_reactions_of_which_a_third_is_wrong_shrink_the_difference_and_leave_its_sign() -> None:
+    for seed in range(5):
+        one = choices(n=4_000, gain=0.3, seed=seed)
+        wrong = np.random.default_rng(100 + seed).random(4_000) < 0.3
+        found = estimate(dataclasses.replace(one, accepted=np.where(wrong, 1.0 - one.accepted, one.accepted)))
+        assert found is not None
+        assert found.verdict in ("better", "undecided")
+        assert found.difference.dr.mean == pytest.approx(0.4 * 0.15, abs=0.05)
+
+
+def test_what_a_few_clients_say_is_too_little_evidence() -> None:
+    few = estimate(by_clients(client=np.arange(4_000) % 10))
+    assert few is not None
+    assert few.effective_flips < 21
+    assert few.verdict == "too little evidence"
+
+
+def test_no_client_below_the_cap_is_capped() -> None:
+    factor, evidence, capped = choices(n=2_000).trust(100.0)
+    assert capped == 0
+    assert factor == pytest.approx(np.ones(2_000))
+    assert 200 < evidence < 300
+    heavy = capped_weights(np.zeros(100, np.int64), np.ones(100))
+    assert heavy.sum() == pytest.approx(CAP * (PRIOR + heavy.sum()))
 
 
 def test_no_reaction_is_no_estimate() -> None:
@@ -300,31 +358,92 @@ def test_a_log_without_selections_says_nothing(exchange: ReplayPlan, log: Path, 
     path = changed_log(tmp_path, with_answers(log, lambda answer: replace(answer, selection=UNSET)))
     report = value_of(replay(exchange, path), exchange, "log")
     assert report.estimate is None
-    assert without_propensities(report)
+    assert "none of 1200 answers with a reaction says how it was drawn" in (unusable(report) or "")
     assert report.left_out == {"logged without the probability of the answer": 1_200}
 
 
-def test_another_canarys_candidate_and_the_policys_decisions_are_left_out(
-    exchange: ReplayPlan, log: Path, tmp_path: Path
-) -> None:
+def valued_with(exchange: ReplayPlan, path: Path, rules: str | None = None) -> ValueReport:
+    """The value of a log, under a policy of these rules."""
+    policy = None if rules is None else msgspec.convert(tomllib.loads(rules), Policy)
+    by = dataclasses.replace(exchange, policy=policy)
+    return value_of(valued(by, path), by, "log")
+
+
+def selected(log: Path, folder: Path, change: Callable[[int, Any], Any]) -> Path:
+    """The log with other selections, which are changed by their number."""
     numbers = iter(range(10_000))
 
-    def change(answer: Any) -> Any:
-        number = next(numbers)
-        selection = replace(answer.selection, policy="new" if number > 600 else "old", overridden=number % 10 == 0)
+    def changed(answer: Any) -> Any:
+        return replace(answer, selection=change(next(numbers), answer.selection))
+
+    return changed_log(folder, with_answers(log, changed))
+
+
+def test_another_canarys_candidate_is_left_out(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+    def change(number: int, selection: Any) -> Any:
         other = {"pears": replace(selection.canary["apples"], arm="canary" if number % 10 == 1 else "stable")}
         selection = replace(selection, canary={**selection.canary, **other} if number % 2 else selection.canary)
         probability = np.prod([one.probability for one in selection.canary.values()])
-        return replace(answer, selection=replace(selection, probability=float(probability)))
+        return replace(selection, probability=float(probability))
 
-    report = value_of(replay(exchange, changed_log(tmp_path, with_answers(log, change))), exchange, "log")
-    assert report.left_out == {
-        "answered by the candidate of another canary": 120,
-        "decided by the operator's policy": 120,
-    }
+    report = valued_with(exchange, selected(log, tmp_path, change))
+    assert report.left_out == {"answered by the candidate of another canary": 120}
     assert report.estimate is not None
-    assert report.estimate.n == 960
-    assert any(note.startswith("the operator's policy changed within the log: ") for note in report.notes)
+    assert report.estimate.n == 1_080
+
+
+UNTOUCHED = '[[blocks]]\ndomain = "plums"'
+RULES = {
+    "a block of what one version alone acts on": ('[[blocks]]\ndomain = "apples"', 800),
+    "a block of another intent": ('[[blocks]]\ndomain = "apples"\nintents = ["Drink"]', 0),
+    "a block in another context": ('[[blocks]]\ndomain = "apples"\nwhen = { device = "tv" }', 0),
+    "a pin of a reading that one version alone acts on": ('[[pins]]\ndomain = "pears"', 800),
+    "a cost of what one version alone acts on": ("[domains.pears]\ncost = 20", 800),
+    "a threshold below all": ("[domains.pears]\naccept = 0.1", 0),
+    "a question": ("[domains.apples]\nask = true", 800),
+    "locales of requests that state none": ('[locales]\nde = ["pears"]', 0),
+}
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_requests_on_which_a_policy_might_decide_for_one_version_are_left_out_whichever_answered(
+    exchange: ReplayPlan, log: Path, tmp_path: Path, rules: str
+) -> None:
+    text, expected = RULES[rules]
+    digest = msgspec.convert(tomllib.loads(text), Policy).digest
+    path = selected(log, tmp_path, lambda number, one: replace(one, policy=digest))
+    report = valued_with(exchange, path, text)
+    assert report.left_out == ({logged_actions.BY_POLICY: expected} if expected else {})
+    assert report.estimate is not None
+    assert report.estimate.n == 1_200 - expected
+    if expected:
+        assert f"({100 * expected / 1_200:.1f} %) are left out: the operator's policy decides" in report.notes[0]
+
+
+def test_a_policy_that_changed_in_between_leaves_out_what_was_answered_under_the_other(
+    exchange: ReplayPlan, log: Path, tmp_path: Path
+) -> None:
+    digest = msgspec.convert(tomllib.loads(UNTOUCHED), Policy).digest
+
+    def change(number: int, selection: Any) -> Any:
+        return replace(selection, policy="0" * 12 if number < 700 else digest, overridden=number % 10 == 0 or UNSET)
+
+    path = selected(log, tmp_path, change)
+    now, none = valued_with(exchange, path, UNTOUCHED), valued_with(exchange, path)
+    assert now.left_out == {logged_actions.BY_POLICY: 50, logged_actions.OTHER_POLICY: 700}
+    assert now.estimate is not None
+    assert now.estimate.n == 450
+    assert none.estimate is None
+    assert (unusable(now), "state the one of then: --policy FILE" in (unusable(none) or "")) == (None, True)
+    without = valued_with(exchange, log, UNTOUCHED)
+    assert without.left_out == {logged_actions.OTHER_POLICY: 1_200}
+
+
+def test_lists_that_a_hyprank_sorted_are_left_out(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
+    sorted_ = with_answers(log, lambda answer: replace(answer, ms={**answer.ms, "hyprank": 0.1}))
+    report = valued_with(exchange, changed_log(tmp_path, sorted_))
+    assert report.left_out == {"sorted by a HypRank, which is not replayed": 1_200}
+    assert "1200 of 1200 answers with a reaction: sorted by a HypRank" in (unusable(report) or "")
 
 
 def test_a_truth_counts_in_the_place_of_the_reaction_that_it_contradicts(
@@ -469,6 +588,48 @@ def test_the_command_shows_what_the_estimate_rests_on(run: Callable[..., Any], l
     assert report.estimate is not None
     assert report.unused == UnusedFeedback()
     assert "not judged" in run("--on", str(log), "--least", "500").output
+
+
+def test_importance_weights_are_clipped_as_stated(run: Callable[..., Any], log: Path) -> None:
+    found = [msgspec.json.decode(run("--on", str(log), "--json", *more).output, type=ValueReport).estimate
+             for more in ((), ("--clip", "1.5"))]  # fmt: skip
+    before, clipped = found
+    assert before is not None
+    assert clipped is not None
+    assert before.clipped == 0.0
+    assert 0.1 < clipped.clipped < 0.2
+    assert clipped.after.ips.mean < before.after.ips.mean
+    assert "importance weights are clipped" in run("--on", str(log), "--clip", "1.5").output
+    assert run("--on", str(log), "--clip", "0.5").exit_code == 2
+
+
+def test_a_policy_of_the_log_is_stated_as_a_file(run: Callable[..., Any], log: Path, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(UNTOUCHED)
+    digest = msgspec.convert(tomllib.loads(UNTOUCHED), Policy).digest
+    path = str(selected(log, tmp_path, lambda number, one: replace(one, policy=digest)))
+    assert run("--on", path, "--policy", str(tmp_path / "policy.toml")).exit_code == 0
+    refused = run("--on", path).exception
+    assert isinstance(refused, DataError)
+    assert "1200 of 1200 answers with a reaction: logged under another policy" in str(refused)
+
+
+def test_promote_judges_by_a_log_and_refuses_by_it(
+    store: Store, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arbitrank.cli.promote.loaded", lambda found: DOMAINS)
+    monkeypatch.setattr("arbitrank.promotion.selftest", lambda folder, name, scales: None)
+
+    def promote(*more: str) -> Any:
+        return CliRunner().invoke(cli, ["promote", "apples", *more, "--store", str(store)])
+
+    before = store.state("apples")[1].stable
+    done = promote("--log", str(log))
+    assert done.exit_code == 1, done.output
+    assert "1200 reactions in 600 sessions" in done.output
+    assert "users would accept fewer of its answers: -" in done.output
+    assert store.state("apples")[1].stable == before
+    (tmp_path / "policy.toml").write_text(UNTOUCHED)
+    assert "--policy: no --log" in str(promote("--policy", str(tmp_path / "policy.toml")).exception)
 
 
 def test_a_log_without_propensities_is_refused(run: Callable[..., Any], log: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Domain
 from arbitrank.errors import ArtifactError, InputError
@@ -73,18 +74,20 @@ def preview(
     since: float | None = None,
     called: str | None = None,
     log: Path | None = None,
+    policy: Policy | None = None,
     decisions: DecisionSettings = DecisionSettings(),
     limits: GateLimits = GateLimits(),
 ) -> Preview:
     """The preview of a change on the requests of a file or log; nothing is changed.
 
     `version` is the one to promote, by default the candidate; where a `log` is given, it is valued by the reactions in
-    that, as in a promotion, and all domains' suites are run. `by` is the recalibration to shrink by; with `fitted` it
-    is fitted to these requests. Raises `InputError` where there is no such version, `ArtifactError` for a damaged one.
+    that to answers under the `policy`, as in a promotion, and all domains' suites are run. `by` is the
+    recalibration to shrink by; with `fitted` it is fitted to these requests. Raises `InputError` where there is no
+    such version, `ArtifactError` for a damaged one.
     """
     number, _ = store.state(name)
     folder, card, by = _exchanged(store, domains, name, verb, version, by)
-    replayed = plan(domains, store, name, folder, decisions=decisions, since=since, by=by)
+    replayed = plan(domains, store, name, folder, decisions=decisions, since=since, by=by, policy=policy)
     if verb == "shrink" and fitted:
         by = fit(replayed, path)[0].recalibration
         replayed = dataclasses.replace(replayed, candidate=dataclasses.replace(replayed.candidate, recalibration=by))

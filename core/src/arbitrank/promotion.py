@@ -14,6 +14,7 @@ from pathlib import Path
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.lineup import outdated
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError, InputError
@@ -80,13 +81,14 @@ def consider(
     note: Callable[[str], None] = lambda text: None,
     recalibrate: bool = False,
     log: Path | None = None,
+    policy: Policy | None = None,
 ) -> Judgement:
     """Self-test a version of a domain or stage, by default its candidate, and judge it on the audit set by its gate.
 
     With `recalibrate`, a domain whose probabilities the gate refuses is judged again with the recalibration that the
     audit set chooses. `decisions` are the settings of the service; with its `log`, a domain is judged by users'
-    reactions too. The version is verified once, as it is copied into a private folder. Raises `InputError` where there
-    is no candidate, `ArtifactError` where a check fails.
+    reactions too, to answers under its `policy`. The version is verified once, as it is copied into a private
+    folder. Raises `InputError` where there is no candidate, `ArtifactError` where a check fails.
     """
     name = checked_name(name)
     number, state = store.state(name)
@@ -111,7 +113,7 @@ def consider(
             exchanged = plan(domains, store, name, folder, checked=True, decisions=decisions)
             impact, fitted, reasons = _audited(exchanged, audit, card, limits, jobs, note, recalibrate)
         if log is not None and name not in RESERVED and not problem:
-            exchanged = plan(domains, store, name, folder, checked=True, decisions=decisions)
+            exchanged = plan(domains, store, name, folder, checked=True, decisions=decisions, policy=policy)
             value = value_in(log, exchanged, first_share(store.history(name), chosen), jobs=jobs)
             reasons = (*reasons, *value_reasons(value, limits))
         if name == SHORTLIST and not problem:

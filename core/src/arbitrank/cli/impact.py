@@ -12,6 +12,7 @@ import msgspec
 from arbitrank.answerlog.period import begin_in
 from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.computing import Computing, computing, requests_at
@@ -73,6 +74,7 @@ gate_limits = options.gathered(
 @options.since()
 @click.option("--against", metavar="stable|V", default="stable", help="The version to compare with.")
 @decision_options.decisions(clarify=False)
+@options.policy
 @gate_limits
 @options.seed
 @computing
@@ -86,6 +88,7 @@ def impact(
     begins: str | None,
     against: str,
     decisions: DecisionSettings,
+    policy: Policy | None,
     limits: GateLimits,
     seed: int,
     where: Computing,
@@ -117,7 +120,9 @@ def impact(
         from arbitrank.impact.page import report_folder
 
         report_folder(out)
-    replayed = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
+    replayed = plan(
+        domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by, policy=policy
+    )
     called = (path if path != str(on) else None) if path else "the audit set"
     impact, found = measure(replayed, on, card=read_card(folder), seed=seed, called=called, **where._asdict())
     reasons = judge(impact, impact.card, limits, domain=impact.domain)

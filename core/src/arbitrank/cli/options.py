@@ -16,6 +16,7 @@ import click
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.lineup import outdated, served
+from arbitrank.arbitration.policy import Policy
 from arbitrank.cli import environment_options, shares
 from arbitrank.configuration import stated_text
 from arbitrank.errors import ArtifactError, InputError, StoreError
@@ -118,6 +119,21 @@ context_keys = click.option(
     metavar="KEY",
     multiple=True,
     help="Learn from this key of the context too, beside the domain's own; may be repeated.",
+)
+
+
+def _read_policy(context: click.Context, parameter: click.Parameter, value: Path | None) -> Policy | None:
+    from arbitrank.serve.policy import read_policy
+
+    return None if value is None else read_policy(value)
+
+
+policy = click.option(
+    "--policy",
+    type=PATH,
+    metavar="FILE",
+    callback=_read_policy,
+    help="The policy under which a log's answers were given.",
 )
 
 

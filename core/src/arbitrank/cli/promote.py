@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.impact import gate_limits
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     metavar="LOG",
     help="Judge it by users' reactions in a service's log too, since its first canary.",
 )
+@options.policy
 @click.option("--force", is_flag=True, help="Promote it although the gate refuses; needs --reason.")
 @options.reason
 @gate_limits
@@ -48,6 +50,7 @@ def promote(
     version: str | None,
     recalibrate: bool,
     log: Path | None,
+    policy: Policy | None,
     force: bool,
     reason: str | None,
     limits: GateLimits,
@@ -72,6 +75,7 @@ def promote(
 
     if force and not (reason or "").strip():
         raise InputError("--force: no --reason; expected one, it is kept in the history")
+    options.needs("--log", log is not None, policy=policy)
     judgement = consider(
         store,
         loaded(discover()),
@@ -83,6 +87,7 @@ def promote(
         note=options.note,
         recalibrate=recalibrate,
         log=log,
+        policy=policy,
     )
     chosen, impact = judgement.version, judgement.impact
     if judgement.recalibrated is not None:

@@ -8,6 +8,7 @@ import msgspec
 from arbitrank.answerlog.period import begin_in
 from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.policy import Policy
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.computing import Computing, computing_by_size, requests_at, suitable_jobs
 from arbitrank.cli.impact import exchanged
@@ -32,6 +33,7 @@ from arbitrank.store.store import Store
     help="The effective number of requests answered differently below which nothing is judged.",
 )
 @decision_options.decisions(clarify=False)
+@options.policy
 @computing_by_size
 @options.as_json
 @options.store
@@ -44,6 +46,7 @@ def value(
     clip: float,
     least: float,
     decisions: DecisionSettings,
+    policy: Policy | None,
     where: Computing,
     as_json: bool,
     store: Store,
@@ -58,23 +61,22 @@ def value(
     from arbitrank.cli.value_tables import show_value
     from arbitrank.impact.plan import plan
     from arbitrank.impact.value_work import unused_in, valued
-    from arbitrank.impact.valued import value_of, without_propensities
+    from arbitrank.impact.valued import unusable, value_of
     from arbitrank.outcomes.value import ValueSettings
 
     on = click.get_current_context().with_resource(requests_at(path, store))
     since = None if begins is None else begin_in(begins, source(on))
     domains = loaded(discover())
     folder, compared, by = exchanged(store, domains, domain, candidate, against)
-    chosen = plan(domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by)
+    chosen = plan(
+        domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by, policy=policy
+    )
     found = valued(chosen, on, **suitable_jobs(where, on)._asdict())
     report = value_of(found, chosen, path, ValueSettings(clip, least), unused_in(found, on))
     if not report.reactions:
         raise DataError(f"{path}: no reaction to any of {report.n} requests; clients report them: docs/how-to/value.md")
-    if without_propensities(report):
-        text = f"none of {report.reactions} answers with a reaction says how it was drawn, as logs since 0.2 do"
-        raise DataError(
-            f"{path}: {text}; log with this release for a while, beside a canary: arbitrank canary {domain}"
-        )
+    if (reason := unusable(report)) is not None:
+        raise DataError(f"{path}: {reason}")
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:

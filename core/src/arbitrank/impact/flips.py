@@ -64,6 +64,7 @@ ROW = np.dtype(
         ("reaction", "i1"),  # 1 accepted, 0 rejected, -1 unknown or not used, for a reason in `Replayed.left_out`
         ("propensity", "f8"),  # the probability with which the served action was drawn
         ("session", "u4"),  # a hash
+        ("client", "u4"),  # a hash, 0 of all that name neither account nor session
         ("before", _SIDE),
         ("after", _SIDE),
     ]

@@ -10,22 +10,27 @@ from msgspec import UNSET
 
 from arbitrank.arbitration.decide import ACTIONS
 from arbitrank.impact.batch_scores import Reading
-from arbitrank.impact.flips import SIDES, Rows, judged
+from arbitrank.impact.flips import SIDES, Rows, Side, judged
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replayed import Replayed
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
 from arbitrank.outcomes.draws import draw_key
+from arbitrank.outcomes.reactions import client_of
 from arbitrank.selections import CanaryDraw, ServedSelection
 from arbitrank.semer import same_reading
 from arbitrank.values import Answer, Ranked
 from arbitrank.wire.requests import Logged
 
 NO_SELECTION = "logged without the probability of the answer"
-BY_POLICY = "decided by the operator's policy"
+BY_POLICY = "the operator's policy decides, or may decide for the other version"
+OTHER_POLICY = "logged under another policy than --policy states, or under one where it states none"
+BY_HYPRANK = "sorted by a HypRank, which is not replayed"
 CHOSEN = "to a skill that the caller chose from the shortlist"
 OTHER_CANARY = "answered by the candidate of another canary"
 
 _PACKAGE = "the package's"  # stands for the stable version where none was promoted
+
+_Action = tuple[int, Reading | None, float]  # a number in ACTIONS, the list's head, and its P(right)
 
 
 def fill_logged(
@@ -40,47 +45,73 @@ def fill_logged(
     places = [i for i, line in enumerate(lines) if line.outcome is not None and line.answer is not None]
     if not places:
         return
-    actions = [judged(rows, side, plan.decisions).actions.tolist() for side in SIDES]
-    used: list[tuple[float, ...]] = []
+    sides = [_actions(rows, side, own, plan) for side, own in zip(SIDES, heads, strict=True)]
+    moved, used = rows["moved"].tolist(), list[tuple[float, ...]]()
     for i in places:
-        line = lines[i]
+        line, before, after = lines[i], sides[0][i], sides[1][i]
         answer = line.answer
-        reason = _left_out(line) if answer is not None else None
-        if answer is None or answer.selection is UNSET or reason is not None:
+        assert answer is not None
+        selection = answer.selection
+        reason = NO_SELECTION if selection is UNSET else _left_out(line, answer, selection, (before, after), plan)
+        if selection is UNSET or reason is not None:
             found.left_out[reason or NO_SELECTION] += 1
             continue
-        selection = answer.selection
-        if selection.policy is not UNSET:
-            found.policies[selection.policy] += 1
-        before, after = ((actions[side][i], heads[side][i]) for side in (0, 1))
-        served = _same(answer, *before), _same(answer, *after)
+        alike = before[0] == after[0] and not moved[i]
+        first = _same(answer, before)
+        served = first, first if alike else _same(answer, after)
         drawn = _drawn(selection, served, plan)
         if drawn is None:
             found.left_out[OTHER_CANARY] += 1
             continue
         tried = drawn[1] and any(served)
         possible = (
-            same or tried or _eligible(answer, selection, *one)
+            same or tried or _eligible(answer, selection, one)
             for same, one in zip(served, (before, after), strict=True)
         )
-        session = crc32((draw_key(line) or str(rows["line"][i])).encode("utf-8", "surrogatepass"))
-        used.append((i, line.outcome == "accepted", drawn[0], session, *served, *possible))
+        session = _hash(draw_key(line) or str(rows["line"][i]))
+        client = client_of(line)
+        known = 0 if client is None else _hash(client)
+        used.append((i, line.outcome == "accepted", drawn[0], session, known, *served, *possible))
     if not used:
         return
-    at, reaction, propensity, sessions, *sides = (np.array(column) for column in zip(*used, strict=True))
-    rows["reaction"][at], rows["propensity"][at], rows["session"][at] = reaction, propensity, sessions
-    for side, same, can in zip(SIDES, sides[:2], sides[2:], strict=True):
+    at, reaction, propensity, sessions, clients, *each = (np.array(column) for column in zip(*used, strict=True))
+    rows["reaction"][at], rows["propensity"][at] = reaction, propensity
+    rows["session"][at], rows["client"][at] = sessions, clients
+    for side, same, can in zip(SIDES, each[:2], each[2:], strict=True):
         rows[side]["served"][at], rows[side]["possible"][at] = same, can
 
 
-def _left_out(line: Logged) -> str | None:
-    """The reason why a reaction says nothing of what was served by the domains' versions; None where it does."""
-    selection = UNSET if line.answer is None else line.answer.selection
-    if selection is UNSET:
-        return NO_SELECTION
+def _actions(rows: Rows, side: Side, heads: Sequence[Reading | None], plan: ReplayPlan) -> list[_Action]:
+    """The actions of one side."""
+    actions, right = judged(rows, side, plan.decisions).actions, rows[side]["probability"]
+    return list(zip(actions.tolist(), heads, right.tolist(), strict=True))
+
+
+def _left_out(
+    line: Logged, answer: Answer, selection: ServedSelection, sides: tuple[_Action, _Action], plan: ReplayPlan
+) -> str | None:
+    """The reason why a reaction says nothing of what the two versions would have been served with; None where it does.
+
+    But for rules that decide on one of two versions alone, a reason does not depend on which version was drawn.
+    """
     if line.called is not None:
         return CHOSEN
-    return BY_POLICY if selection.overridden is True else None
+    if "hyprank" in answer.ms:
+        return BY_HYPRANK
+    policy = plan.policy
+    if selection.policy != (UNSET if policy is None else policy.digest):
+        return OTHER_POLICY
+    if policy is None:
+        return None
+    decided = selection.overridden is True
+    readings = (*answer.ranked, *(head for _, head, _ in sides if head is not None))
+    for action, head, right in sides:
+        decided = decided or policy.may_decide(line.context, readings, head, ACTIONS[action], right)
+    return BY_POLICY if decided else None
+
+
+def _hash(text: str) -> int:
+    return crc32(text.encode("utf-8", "surrogatepass"))
 
 
 def choices_of(rows: Rows, plan: ReplayPlan) -> tuple[LoggedChoices, int]:
@@ -101,23 +132,23 @@ def choices_of(rows: Rows, plan: ReplayPlan) -> tuple[LoggedChoices, int]:
     none = [result.none for result in results]
     flipped = (sides[0].action != sides[1].action) | (rows["moved"] & ~none[0])
     session = np.unique(rows["session"], return_inverse=True)[1].astype(np.int64)
-    choices = LoggedChoices(accepted, rows["propensity"], session, sides[0], sides[1], flipped)
+    client = rows["client"].astype(np.int64)
+    choices = LoggedChoices(accepted, rows["propensity"], session, client, sides[0], sides[1], flipped)
     return choices, int(contradicted.sum())
 
 
-def _same(answer: Answer, action: int, head: Reading | None) -> bool:
+def _same(answer: Answer, side: _Action) -> bool:
     """True where an action is the one that was served."""
-    if ACTIONS[action] != answer.decision.action:
-        return False
-    return ACTIONS[action] == "none" or same_reading(head, answer.chosen)
+    action = ACTIONS[side[0]]
+    return action == answer.decision.action and (action == "none" or same_reading(side[1], answer.chosen))
 
 
-def _eligible(answer: Answer, selection: ServedSelection, action: int, head: Reading | None) -> bool:
+def _eligible(answer: Answer, selection: ServedSelection, side: _Action) -> bool:
     """True for an action that exploration might have served."""
-    if len(selection.eligible) < 2 or ACTIONS[action] != "accept":
+    if len(selection.eligible) < 2 or ACTIONS[side[0]] != "accept":
         return False
     ranked: Sequence[Ranked] = answer.ranked
-    return any(same_reading(head, ranked[j]) for j in selection.eligible if j < len(ranked))
+    return any(same_reading(side[1], ranked[j]) for j in selection.eligible if j < len(ranked))
 
 
 def _drawn(selection: ServedSelection, served: Sequence[bool], plan: ReplayPlan) -> tuple[float, bool] | None:

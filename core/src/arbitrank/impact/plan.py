@@ -16,6 +16,7 @@ from arbitrank.arbitration.competition import Served
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.fallback import fallback_role
 from arbitrank.arbitration.hosted_domain import HostedDomain
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.profiles import profiles_of
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.arbitration.scaled_model import scaled
@@ -88,7 +89,8 @@ class ReplayPlan:
 
     `silent` holds installed domains that cannot answer, with the reasons: their hypotheses are not ranked. `again` says
     that the candidate reads the utterances again, with another recogniser. `decisions` are the arbitrator's settings.
-    Only requests `since` then are replayed, in seconds since 1970; None replays all.
+    Only requests `since` then are replayed, in seconds since 1970; None replays all. `policy` is the operator's, by
+    which reactions are used that it had no part in.
     """
 
     name: str
@@ -98,6 +100,7 @@ class ReplayPlan:
     silent: Mapping[str, str] = field(default_factory=dict)
     decisions: DecisionSettings = field(default=DecisionSettings(rank_unserved=True))
     since: float | None = None
+    policy: Policy | None = None
 
     def served(self, side: Literal["before", "after"]) -> dict[str, Served]:
         """The version and recalibration of each domain on one side of the exchange."""
@@ -126,13 +129,14 @@ def plan(
     decisions: DecisionSettings = DecisionSettings(),
     since: float | None = None,
     by: Recalibration | None = None,
+    policy: Policy | None = None,
 ) -> ReplayPlan:
     """The plan with the artifact `candidate` in place of domain `name`, compared with its stable version or `against`.
 
     `by` is the candidate's recalibration. `against` may be R0, and only requests `since` then are replayed. With
     `checked`, the candidate is verified already. Hypotheses of domains that are not installed are ranked by R0,
-    whatever `decisions` has for them. Raises `InputError` where the domain is not loaded, `ArtifactError` where an
-    artifact is damaged.
+    whatever `decisions` has for them; `policy` is the operator's. Raises `InputError` where the domain is not
+    loaded, `ArtifactError` where an artifact is damaged.
     """
     domain_named(name, domains)
     decisions = settled(decisions, store)
@@ -163,6 +167,7 @@ def plan(
         silent=silent,
         decisions=msgspec.structs.replace(decisions, rank_unserved=True, fallback=found.fallback),
         since=since,
+        policy=policy,
     )
 
 

@@ -35,13 +35,12 @@ class Numbers(dict[K, int]):
 class Replayed:
     """Results of a replay. `worst` holds the flips that matter most, by whether "none" counts as an answer.
 
-    `rows` number the domains by `names`, the devices by `devices`, the sets of owners by `owners` and what is known
-    of requests by `situations`. `from_log` counts
-    the scores that were taken from the log, `unread` the requests that the candidate's recogniser could not read.
-    `unserved` are domains that are not installed, `broken` those that cannot be loaded. `left_out` counts the reactions
-    that say nothing of the two versions, by the reason, `silent` requests without one, which have no row, `policies`
-    the answers to which there are reactions, by the digest of the operator's policy. `use` is that of a log's
-    reactions by the requests, None where it was not noted.
+    `rows` number the domains by `names`, the devices by `devices`, the sets of owners by `owners` and what is known of
+    requests by `situations`. `from_log` counts the scores that were taken from the log, `unread` the requests that
+    the candidate's recogniser could not read. `unserved` are domains that are not installed, `broken` those that
+    cannot be loaded. `left_out` counts the reactions that say nothing of the two versions, by the reason, `silent`
+    requests without one, which have no row. `use` is that of a log's reactions by the requests, None where it was
+    not noted.
     """
 
     rows: Rows = field(default_factory=lambda: np.zeros(0, ROW))
@@ -58,7 +57,6 @@ class Replayed:
     broken: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     left_out: Counter[str] = field(default_factory=Counter)
-    policies: Counter[str] = field(default_factory=Counter)
     silent: int = 0
     use: FeedbackUse | None = None
 
@@ -98,7 +96,6 @@ def together(shares: Sequence[Replayed]) -> Replayed:
         whole.unserved |= share.unserved
         whole.broken |= share.broken
         whole.left_out.update(share.left_out)
-        whole.policies.update(share.policies)
         whole.silent += share.silent
         if share.use is not None:
             whole.use = share.use if whole.use is None else whole.use | share.use

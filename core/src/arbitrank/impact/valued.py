@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from arbitrank.answerlog.feedback import UnusedFeedback
-from arbitrank.impact.logged_actions import NO_SELECTION, choices_of
+from arbitrank.impact.logged_actions import NO_SELECTION, OTHER_POLICY, choices_of
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replayed import Replayed
 from arbitrank.outcomes.value import ValueEstimate, ValueSettings, estimate
@@ -63,26 +63,40 @@ def value_of(
         contradicted=contradicted,
         notes=[],
     )
-    return msgspec.structs.replace(report, notes=list(_notes(report, found, other)))
+    return msgspec.structs.replace(report, notes=list(_notes(report, other, int((choices.client == 0).sum()))))
 
 
-def without_propensities(report: ValueReport) -> bool:
-    """True where there are reactions, and no answer says how it was drawn."""
-    return report.reactions > 0 and report.left_out.get(NO_SELECTION, 0) == report.reactions
+def unusable(report: ValueReport) -> str | None:
+    """The reason why none of the reactions can be used, with the next command; None where some can, or there are none.
+
+    Of several reasons it is the one of most reactions.
+    """
+    if report.estimate is not None or not report.left_out:
+        return None
+    reason = max(report.left_out, key=lambda one: report.left_out[one])
+    seen = f"{report.left_out[reason]} of {report.reactions} answers with a reaction"
+    canary = f"arbitrank canary {report.domain}"
+    if reason == NO_SELECTION:
+        text = f"none of {report.reactions} answers with a reaction says how it was drawn, as logs since 0.2 do"
+        return f"{text}; log with this release for a while, beside a canary: {canary}"
+    if reason == OTHER_POLICY:
+        return f"{seen}: {reason}; state the one of then: --policy FILE, or --since the time of the present one"
+    return f"{seen}: {reason}, and no other can be used"
 
 
-def _notes(report: ValueReport, found: Replayed, other: int) -> Iterator[str]:
+def _notes(report: ValueReport, other: int, nameless: int) -> Iterator[str]:
     for reason, n in report.left_out.items():
-        yield f"{n} reactions are left out: {reason}"
+        yield f"{n} reactions ({100 * n / report.reactions:.1f} %) are left out: {reason}"
     if str(report.unused) != "none":
         yield f"reactions that are not used: {report.unused}"
     if report.contradicted:
         yield f"{report.contradicted} reactions are contradicted by the truth, which counts in their place"
-    if len(found.policies) > 1:
-        counts = ", ".join(f"{name} ({n})" for name, n in found.policies.most_common())
-        yield f"the operator's policy changed within the log: {counts}; its rules are not replayed"
     one = report.estimate
     if one is not None and other > _FEW * one.n:
-        yield f"{other} answers are of neither version as it answers now: of others, other settings or a HypRank"
+        yield f"{other} answers are of neither version as it answers now: of others, or other settings"
+    if nameless:
+        yield f"{nameless} reactions name neither account nor session and count as one client's"
+    if one is not None and one.capped:
+        yield f"{one.capped} clients react so often that their share of the weight is capped"
     if one is not None and one.clipped:
         yield f"{100 * one.clipped:.2f} % of the importance weights are clipped, which lowers IPS"

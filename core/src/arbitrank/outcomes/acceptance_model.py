@@ -17,8 +17,11 @@ _PULL = 5.0  # reactions that the claims as they are count as
 _PRIOR = np.array([1.0, 0.0, 0.0, 0.0])
 
 
-def predicted_acceptance(choices: LoggedChoices) -> tuple[Floats, Floats]:
-    """P(accepted) of the actions of both versions, `before` and `after`, each of shape (n,)."""
+def predicted_acceptance(choices: LoggedChoices, trust: Floats) -> tuple[Floats, Floats]:
+    """P(accepted) of the actions of both versions, `before` and `after`, each of shape (n,).
+
+    `trust` is the weight of each reaction beside the others, shape (n,).
+    """
     before, after = _features(choices.before), _features(choices.after)
     served = np.where(choices.before.served[:, None], before, after)
     known = choices.before.served | choices.after.served
@@ -26,7 +29,9 @@ def predicted_acceptance(choices: LoggedChoices) -> tuple[Floats, Floats]:
     found = np.empty((2, len(choices.session)))
     for k in range(_FOLDS):
         held, taught = fold == k, known & (fold != k)
-        weights = fit_logistic(served[taught], choices.accepted[taught], _PRIOR, _PULL) if taught.any() else _PRIOR
+        weights = _PRIOR
+        if taught.any():
+            weights = fit_logistic(served[taught], choices.accepted[taught], _PRIOR, _PULL, trust[taught])
         found[0, held], found[1, held] = sigmoid(before[held] @ weights), sigmoid(after[held] @ weights)
     return found[0], found[1]
 

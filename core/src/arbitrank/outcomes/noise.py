@@ -18,11 +18,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from arbitrank.outcomes.client_cap import CAP, PRIOR, capped_weights
 from arbitrank.outcomes.reactions import Reactions
 from arbitrank.probability import Floats, binary_loss, log_odds, sigmoid
-
-CAP = 0.05
-"""The largest share of a domain's weight that one client has."""
 
 PULL = 2.0
 """Strength of the pull of scale and shift to 1 and 0, in units of 1 / variance."""
@@ -101,7 +99,7 @@ def fit_noise(reactions: Reactions, *, cap: float = CAP, pull: float = PULL) -> 
     )  # fmt: skip
 
 
-def capped(reactions: Reactions, weight: Floats, cap: float = CAP, beside: float = 1 / CAP) -> Floats:
+def capped(reactions: Reactions, weight: Floats, cap: float = CAP, beside: float = PRIOR) -> Floats:
     """The weights, scaled down so that no client has more than the share `cap` of a domain's, shape (n,).
 
     The weight of a domain includes that of its prior, `beside`, and that of truths, which are nobody's: with few
@@ -111,17 +109,8 @@ def capped(reactions: Reactions, weight: Floats, cap: float = CAP, beside: float
     for k in range(len(reactions.domains)):
         of_domain = reactions.domain == k
         own = np.flatnonzero(of_domain & ~reactions.known)
-        clients, places = np.unique(reactions.client[own], return_inverse=True)
-        sums = np.bincount(places, weight[own], len(clients))
         certain = beside + float(weight[of_domain & reactions.known].sum())
-        total = certain + sums.sum()
-        for _ in range(100):
-            limited = certain + np.minimum(sums, cap * total).sum()
-            if total - limited < 1e-9 * total:
-                break
-            total = limited
-        scale = np.minimum(1.0, cap * total / np.maximum(sums, 1e-300))
-        found[own] *= scale[places]
+        found[own] = capped_weights(reactions.client[own], weight[own], cap, certain)
     return found
 
 

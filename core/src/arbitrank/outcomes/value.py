@@ -7,6 +7,8 @@ the one that was served, else 0, and reactions r, 1 where accepted:
     SNIPS   Σ w · r / Σ w           a little biased, less scattered
     DR      q + w · (r − q)         q is P(accepted) by the model; right where the propensities or the model are
 
+Of each weight no client has more than a capped share (`LoggedChoices.trust`).
+
 D. Horvitz and D. Thompson 1952; A. Swaminathan and T. Joachims 2015; M. Dudík, J. Langford and L. Li 2011.
 """
 
@@ -49,7 +51,8 @@ class ValueEstimate(msgspec.Struct, frozen=True):
 
     `flips` counts the requests on which their actions differ, `without_evidence` is the share of these of which one
     action could not have been served, `overlap` the share of all requests on which `after` could. `effective` is the
-    effective sample size of `after`, `effective_flips` that of the sessions with a flip that was served either way.
+    effective sample size of `after`, `effective_flips` that of the sessions with a flip that was served either way, and
+    no more than what these weigh once each client's share is capped. `capped` are the clients that the cap holds.
     `clipped` is the share of weights that were clipped. `bounds` are of the difference by DR, with its interval, where
     each flip without evidence may have become wrong or right.
     """
@@ -67,6 +70,7 @@ class ValueEstimate(msgspec.Struct, frozen=True):
     difference: AcceptedShare
     bounds: tuple[float, float]
     verdict: Verdict
+    capped: int = 0
 
 
 def estimate(choices: LoggedChoices, settings: ValueSettings = ValueSettings()) -> ValueEstimate | None:
@@ -74,12 +78,16 @@ def estimate(choices: LoggedChoices, settings: ValueSettings = ValueSettings()) 
     n = len(choices.accepted)
     if not n:
         return None
-    models = predicted_acceptance(choices)
-    sides = [_Side(choices, one, q, settings.clip) for one, q in zip(_versions(choices), models, strict=True)]
+    trust = choices.trust(settings.clip)
+    models = predicted_acceptance(choices, trust.factor)
+    sides = [
+        _Side(choices, one, q, settings.clip, trust.factor) for one, q in zip(_versions(choices), models, strict=True)
+    ]
     before, after = sides
     flips, missing = choices.flipped, choices.without_evidence
     shown = flips & ~missing
-    effective_flips = min(_effective_sessions(choices.session[shown], one.weights[shown]) for one in sides)
+    effective = [_effective_sessions(choices.session[shown], one.weights[shown]) for one in sides]
+    effective_flips = min(*effective, trust.evidence)
     delta = np.where(flips, after.dr - before.dr, 0.0)
     low, high = _bounds(choices, delta, before, after)
     used = np.where(after.weights > 0.0, 1.0 / choices.propensity, 0.0)
@@ -98,14 +106,15 @@ def estimate(choices: LoggedChoices, settings: ValueSettings = ValueSettings()) 
         difference=_difference(choices, before, after, delta),
         bounds=(low, high),
         verdict=_verdict(n_flips, effective_flips, low, high, settings),
+        capped=trust.capped,
     )
 
 
 class _Side:
     """Contributions of the requests to one version's value, by each estimator."""
 
-    def __init__(self, choices: LoggedChoices, version: VersionChoices, q: Floats, clip: float) -> None:
-        self.weights, self.q = choices.weights(version, clip), q
+    def __init__(self, choices: LoggedChoices, version: VersionChoices, q: Floats, clip: float, trust: Floats) -> None:
+        self.weights, self.q = trust * choices.weights(version, clip), q
         self.ips = self.weights * choices.accepted
         self.snips = _ratio(choices.accepted, self.weights)
         self.dr = q + self.weights * (choices.accepted - q)

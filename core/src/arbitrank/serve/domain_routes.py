@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as Call
 from starlette.responses import Response
 
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.recalibration import recalibration
 from arbitrank.errors import InputError, message
 from arbitrank.guard import Fault, guarded
@@ -101,11 +102,19 @@ class DomainHandlers:
         if self._replaying.locked():
             raise HTTPException(503, "another impact report is being computed; try again", {"retry-after": "10"})
         log = None if settings.log is None else str(settings.log)
-        task = ImpactTask(settings.store, settings.keys, domain, body, log, settings.decisions, settings.shortlist)
+        task = ImpactTask(
+            settings.store, settings.keys, domain, body, log, settings.decisions, settings.shortlist, self._policy
+        )  # fmt: skip
         async with self._replaying:
             command = f"arbitrank impact {domain}"
             verdict = await verdict_of("arbitrank.serve.impact_process", task, IMPACT_SECONDS, command)
         return json_reply(verdict.body, verdict.status)
+
+    @property
+    def _policy(self) -> Policy | None:
+        """The operator's policy of this moment."""
+        policy = self.state.files.policy
+        return None if policy is None else policy.value
 
     async def promote(self, call: Call, body: PromoteCall, grant: Grant | None) -> Response:
         domain, settings = self.changing(call, "promote", body.reason), self.state.settings
@@ -116,7 +125,7 @@ class DomainHandlers:
         task = PromotionTask(
             settings.store, settings.keys, domain, body.version, body.force, body.recalibrate, body.reason,
             settings.decisions, _by(grant), settings.signing,
-            None if settings.log is None else str(settings.log),
+            None if settings.log is None else str(settings.log), self._policy,
         )  # fmt: skip
         async with self._promoting:
             verdict = await judged(task)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from arbitrank.arbitration.arbitrator import Arbitration
+from arbitrank.arbitration.policy import Policy
 from arbitrank.outcomes.draws import draw_key
 from arbitrank.outcomes.exploration import ExplorationSettings, alternatives, explored, session_draw
 from arbitrank.outcomes.exploration_budget import ExplorationBudget
 from arbitrank.selections import ExplorationDraw
-from arbitrank.serve.policy import Policy
 from arbitrank.values import Answer, Request
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.recalibration import recalibration
 from arbitrank.background import give_way
 from arbitrank.child import serve
@@ -39,6 +40,7 @@ class ImpactTask(msgspec.Struct, frozen=True):
     log: str | None
     decisions: DecisionSettings
     shortlist: ShortlistSettings | None = None
+    policy: Policy | None = None
 
 
 def carry_out(task: ImpactTask) -> Verdict:
@@ -69,7 +71,8 @@ def carry_out(task: ImpactTask) -> Verdict:
             found = preview(
                 store, loaded(discover()), name, call.change, path,
                 by=recalibration(1.0 / call.temperature, call.shift), fitted=call.fitted,
-                log=None if task.log is None or call.change != "promote" else Path(task.log), **shared,
+                log=None if task.log is None or call.change != "promote" else Path(task.log),
+                policy=task.policy, **shared,
             )  # fmt: skip
     except ArbitrankError as error:
         return Verdict.of(status_of(error), str(error))

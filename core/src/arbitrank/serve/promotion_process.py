@@ -12,6 +12,7 @@ import msgspec
 
 from arbitrank.answerlog.segments import segments
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.policy import Policy
 from arbitrank.background import give_way
 from arbitrank.child import Child, Ended, Expired, serve
 from arbitrank.errors import ArbitrankError, ArtifactError, Conflict, InputError, StoreError
@@ -40,6 +41,7 @@ class PromotionTask(msgspec.Struct, frozen=True):
     by: str | None = None
     signing: SigningKey = SigningKey()
     log: str | None = None
+    policy: Policy | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -89,7 +91,7 @@ def carry_out(task: PromotionTask) -> Verdict:
         store = open_store(task.store, open_keys(task.keys), key=task.signing.opened())
         judgement = consider(
             store, loaded(discover()), task.domain, task.version, decisions=task.decisions,
-            recalibrate=task.recalibrate, log=_log(store, task),
+            recalibrate=task.recalibrate, log=_log(store, task), policy=task.policy,
         )  # fmt: skip
         change = promote(store, judgement, force=task.force, reason=task.reason, by=task.by)
     except ArbitrankError as error:

@@ -6,11 +6,12 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from arbitrank.arbitration.policy import Policy
 from arbitrank.errors import message
 from arbitrank.guard import Fault, guarded
 from arbitrank.serve.auth import Grant, read_tokens
 from arbitrank.serve.certificate import certificate
-from arbitrank.serve.policy import Policy, read_policy
+from arbitrank.serve.policy import read_policy
 from arbitrank.serve.reloading import Reloaded
 from arbitrank.serve.rereading import followed, written
 from arbitrank.serve.settings import ServiceSettings
