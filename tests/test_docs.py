@@ -52,6 +52,7 @@ from arbitrank.nlu.text import BUCKETS, LONGEST_RUN
 from arbitrank.nlu.training import FOLDS
 from arbitrank.outcomes.suite_cases import CaseNotes, case_of
 from arbitrank.probability import CLIP
+from arbitrank.remote.messages import RemoteCall, RemoteReply, RemoteStated
 from arbitrank.report.report import QualityReport
 from arbitrank.scales import DEFAULT, FIELDS, scale
 from arbitrank.selections import ServedSelection
@@ -332,6 +333,9 @@ DECODERS: dict[str, Callable[[str], None]] = {
     "skills_changed": _struct(SkillsChanged),
     "error": _struct(Error),
     "health": _struct(Health),
+    "remote_stated": _struct(RemoteStated),
+    "remote_call": _struct(RemoteCall),
+    "remote_reply": _struct(RemoteReply),
 }
 WRITTEN = {"metrics", "prediction"}  # what `evaluate` writes; nothing decodes it, so it is compared with a run
 

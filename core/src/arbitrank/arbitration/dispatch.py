@@ -153,18 +153,19 @@ def _query(
 ) -> dict[str, Outcome]:
     began = perf_counter()
     calls: list[Call] = []
+    shared_calls: list[Call] = []
     outcomes: dict[str, Outcome] = {}
     try:
         local, hosts = _by_host(models)
         for host, hosted in hosts:
-            calls.append(host.begin(hosted, request, given, explain, began))
+            (shared_calls if host.shared else calls).append(host.begin(hosted, request, given, explain, began))
         shared = prepared(request) if local else request
         for name, model in local.items():
             outcomes[name] = query_prepared(name, model, shared, None if given is None else given[name], explain)
     except RecursionError as error:  # the context is nested too deeply
         outcomes = {name: Failed(describe(error), 0.0, counts=0, kind="request") for name in models}
     finally:
-        for call in reversed(calls):
+        for call in (*calls, *shared_calls):
             outcomes |= call()
     return outcomes
 

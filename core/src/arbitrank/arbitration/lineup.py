@@ -246,7 +246,7 @@ def _reason(name: str, failed: Failed, request: Request) -> str:
     """The reason of a failure, in which a hypothesis is numbered as in the request; of an exception with the command
     that says where it arose."""
     if failed.unread is None or request.hypotheses is None:
-        raised = failed.counts and failed.reason.partition(":")[0].isidentifier()
+        raised = failed.counts and failed.reason.partition(": ")[0].isidentifier()
         return f"{failed.reason}; run: arbitrank check {name}" if raised else failed.reason
     places = [i for i, h in enumerate(request.hypotheses) if h.domain == name]
     return f"hypotheses[{places[failed.unread]}]{failed.reason.removeprefix(f'hypotheses[{failed.unread}]')}"

@@ -15,6 +15,8 @@ import click
 import msgspec
 
 from arbitrank.cli import options
+from arbitrank.configuration import ENVIRONMENT as CONFIGURATION
+from arbitrank.configuration import FILE
 from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.extras import required
 from arbitrank.outcomes.suite_runs import CaseResult
@@ -70,13 +72,16 @@ def check(
     """Check an installed domain NAME, or the plugin at PATH (its project, a folder of installed packages, or a wheel).
 
     All findings at once: what was seen, what is expected and the fix. Training is tried on a sample of the domain's
-    own data. The weights that are checked are those that it answers with: the stable ones of the store, else those that
-    it ships. The plugin runs in a process of its own: where it hangs or exits, the next check goes on; a domain in an
-    environment of its own is checked by the core there. The exit status is 1 where a guarantee is broken, 2 for a
-    wrong call.
+    own data; a remote domain is sent requests instead. The weights that are checked are those that it answers with: the
+    stable ones of the store, else those that it ships. The plugin runs in a process of its own: where it hangs or
+    exits, the next check goes on; a domain in an environment of its own is checked by the core there. The exit status
+    is 1 where a guarantee is broken, 2 for a wrong call.
 
     Example: arbitrank check ./arbitrank-podcasts
     """
+    if target is not None and (remote := _remote(target, store, seconds)) is not None:
+        click.echo(msgspec.json.encode(remote)) if as_json else _show(remote)
+        sys.exit(0 if remote.passed else 1)
     if target is not None and (release := _environment_of(target)) is not None:
         sys.exit(_checked_there(release, target, expected, seconds, store, as_json))
     with required("train"):
@@ -111,6 +116,17 @@ def check(
             _show(report)
     if not all(report.passed for report in reports):
         sys.exit(1)
+
+
+def _remote(name: str, store: Store, seconds: float) -> Report | None:
+    """The report of the check of a remote domain; None where none has that name."""
+    if not (os.environ.get(CONFIGURATION) or Path(FILE).exists()):
+        return None
+    from arbitrank.cli.checking_remotes import CHECKS, findings, remote_named
+
+    domain = remote_named(name)
+    found = () if domain is None else tuple(findings(domain, store, seconds))
+    return None if domain is None else Report(name, CHECKS, not found, found, (), {})
 
 
 def _environment_of(name: str) -> Release | None:

@@ -14,7 +14,7 @@ __all__ = ["Followers"]
 
 
 class Followers(NamedTuple):
-    """What follows something in the background, started and ended together."""
+    """All that follow something in the background, started and ended together."""
 
     store: Follower
     catalogue: CatalogueFollower

@@ -39,7 +39,7 @@ class Connection:
             return 0
 
     def receive(self) -> bytes | None:
-        """What has arrived, empty at its end; None where nothing has. Raises `OSError`."""
+        """Bytes that have arrived, empty at its end; None where nothing has. Raises `OSError`."""
         try:
             return self._socket.recv(_CHUNK)
         except self._again:

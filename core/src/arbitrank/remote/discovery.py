@@ -20,7 +20,7 @@ from arbitrank.remote_entry import RemoteEntry
 __all__ = ["KIND", "remotes_in"]
 
 KIND = "remote"
-"""What stands for the package of a remote domain."""
+"""Name that stands for the package of a remote domain."""
 
 _known: WeakValueDictionary[bytes, Domain] = WeakValueDictionary()
 _lock = threading.Lock()

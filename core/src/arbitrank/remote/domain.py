@@ -77,7 +77,7 @@ class RemoteDomain(ServiceDomain):
         return Serving(RankingModel(self.name, self.host, self.client, own), self.stated.version, REMOTE)
 
     def _read(self, exchange: Exchange) -> RemoteStated:
-        """What it states in the reply to a call. Raises `RemoteError`, and `PluginError` for what it may not state."""
+        """Facts in the reply to a call. Raises `RemoteError`, and `PluginError` for those it may not state."""
         wait_for([exchange])
         found = exchange.result
         if not isinstance(found, bytes):

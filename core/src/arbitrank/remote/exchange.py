@@ -62,7 +62,7 @@ class Exchange:
 
     @property
     def events(self) -> int:
-        """What `fileno` is to be waited for, as `select.poll` has it."""
+        """Events that `fileno` is to be waited for, as `select.poll` has them."""
         sending = self._attempt is not None and self._attempt.sending
         return select.POLLIN | (select.POLLOUT if sending else 0)
 
