@@ -36,13 +36,15 @@ class Client:
         self._lock = threading.Lock()
         self._open: list[Connection] = []
         self._calls = 0
-        self._token, self._read_at = entry.token(), perf_counter()
+        self._headers, self._read_at = self._made_headers(), perf_counter()
         if entry.ca_file is not None:
             _ = self._context
 
     def begin(self, method: str, target: str, body: bytes | None, began: float, until: float, limit: int) -> Exchange:
         """Begin a call, whose reply may have `limit` bytes. Raises `InputError` where the token cannot be read now."""
-        head = f"{method} {target} HTTP/1.1\r\n{self._headers()}"
+        if self.entry.token_file is not None and began > self._read_at + _AGAIN:  # it may have been exchanged
+            self._headers, self._read_at = self._made_headers(), began
+        head = f"{method} {target} HTTP/1.1\r\n{self._headers}"
         if body is not None:
             head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
         return Exchange(self, f"{head}\r\n".encode("latin-1") + (body or b""), began, until, limit)
@@ -55,17 +57,15 @@ class Client:
     def _whole(self) -> str:
         return quote(self.entry.parts.path, safe="/%:@!$&'()*+,;=~") or "/"
 
-    def _headers(self) -> str:
-        if (now := perf_counter()) > self._read_at + _AGAIN:  # it may have been exchanged
-            self._token, self._read_at = self.entry.token(), now
+    def _made_headers(self) -> str:
+        """The headers of every call, with the token as it is now. Raises `InputError` where that cannot be read."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         port = "" if self._port == _PORTS[self.entry.parts.scheme] else f":{self._port}"
-        found = (
-            f"host: {host}{port}\r\nuser-agent: arbitrank\r\naccept: application/json\r\naccept-encoding: identity\r\n"
-        )
-        if self._token is not None:
+        found = f"host: {host}{port}\r\nuser-agent: arbitrank\r\n"
+        found += "accept: application/json\r\naccept-encoding: identity\r\n"
+        if (token := self.entry.token()) is not None:
             header = self.entry.token_header
-            found += f"{header}: {self._token}\r\n" if header else f"authorization: Bearer {self._token}\r\n"
+            found += f"{header}: {token}\r\n" if header else f"authorization: Bearer {token}\r\n"
         return found
 
     # ----------------------------------------------------------------------------------------- for exchanges alone

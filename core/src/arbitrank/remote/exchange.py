@@ -44,7 +44,7 @@ class Exchange:
         self.began, self.until = began, until
         self._client, self._call, self._limit = client, call, limit
         self._attempt: _Attempt | None = None  # in the thread of the caller
-        self._ended, self._lock = threading.Event(), threading.Lock()
+        self._ended: threading.Event | None = None  # of a thread of its own
         self.result: bytes | Missed | None = None
         self.ms = 0.0
         if not client.enter():
@@ -78,9 +78,9 @@ class Exchange:
 
     def finish(self) -> None:
         """Wait to the deadline; what is not there by then is late."""
-        if self._attempt is None:
+        if self._ended is not None:
             self._ended.wait(max(self.until - perf_counter(), 0.0))
-        elif perf_counter() >= self.until:
+        elif self._attempt is not None and perf_counter() >= self.until:
             self._attempt.connection.close()
             self._attempt = None
             self._client.leave()
@@ -109,14 +109,16 @@ class Exchange:
 
     def _settle(self, result: bytes | Missed) -> None:
         """Note the result; the first one stands."""
-        with self._lock:
+        with _settling:
             if self.result is None:
                 self.result, self.ms = result, 1e3 * (perf_counter() - self.began)
-        self._ended.set()
+        if self._ended is not None:
+            self._ended.set()
 
     # -------------------------------------------------------------------------------------------------- in the thread
 
     def _begin_thread(self) -> None:
+        self._ended = threading.Event()
         thread = threading.Thread(target=self._run, name=f"arbitrank {self._client.entry.parts.hostname}", daemon=True)
         if isinstance(fault := guarded(thread.start), Fault):
             self._client.leave()
@@ -215,6 +217,7 @@ def wait_for(exchanges: Sequence[Exchange]) -> None:
 
 
 _LATE = Missed("", late=True)
+_settling = threading.Lock()  # of the results of all, as it is held for a moment alone
 
 
 def _repeatable(error: BaseException) -> bool:
