@@ -14,6 +14,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from time import perf_counter
@@ -25,10 +26,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from arbitrank.domain import Domain
+from arbitrank.guard import Fault, guarded
+from arbitrank.remote.messages import DOMAIN, RANK
 from arbitrank.serve.auth import Denied, Grant, authorize, read_tokens
-from arbitrank.serve.domain_answers import load
+from arbitrank.serve.domain_answers import LoadedDomain, load
 from arbitrank.serve.messages import Error
 from arbitrank.serve.own_hosts import foreign_host
 
@@ -40,98 +44,136 @@ TOKENS = "ARBITRANK_SERVICE_TOKENS"
 BODY_SECONDS = 10.0
 """Seconds in which a call's body has to arrive."""
 
+_QUICK = 0.005  # seconds of a call in the mean, below which a domain is called in the event loop
+_SHARE = 0.01  # of the last call in the mean
+
 
 def application(
     domain: Domain,
     *,
     store: str | Path | None = None,
     tokens: str | Path | None = None,
-    threads: int = 8,
+    threads: int = 16,
     pending: int = 256,
     limit_body: int = 1 << 20,
 ) -> Starlette:
     """The ASGI application of a domain, which loads its weights as it starts.
 
-    `store` and `tokens` are by default those of ARBITRANK_STORE and ARBITRANK_SERVICE_TOKENS. `threads` calls are
-    answered at once and `pending` are open at most; further ones get status 503. A body has at most `limit_body` bytes.
+    `store` and `tokens` are by default those of ARBITRANK_STORE and ARBITRANK_SERVICE_TOKENS. A domain is called in one
+    of `threads`, so that slow calls do not wait for one another; in the event loop while calls take less than 5 ms in
+    the mean. `pending` calls are open at most, further ones get status 503. A body has at most `limit_body` bytes.
     Routes and middleware of your own can be added. Raises `InputError` where the tokens cannot be read.
     """
     path = tokens or os.environ.get(TOKENS)
     grants = read_tokens(Path(path)) if path else None
-    opened = 0
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         pool = ThreadPoolExecutor(threads, thread_name_prefix=f"arbitrank {domain.name}")
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(pool, load, domain, store)
-            yield {"answering": loaded, "pool": pool}
+            yield {"domain": loaded, "pool": pool}
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def state(call: Request) -> Response:
-        check(call, grants)
-        return Response(call.state.answering.facts, media_type="application/json")
+        check(call.scope, grants)
+        return Response(call.state.domain.stated, media_type="application/json")
 
-    async def rank(call: Request) -> Response:
-        nonlocal opened
-        arrived = perf_counter()
-        check(call, grants)
-        if opened >= pending:
-            raise HTTPException(503, f"{opened} calls are open, expected at most {pending}", {"retry-after": "1"})
-        opened += 1
-        try:
-            body = await body_of(call, limit_body)
-            answer = call.state.answering.reply
-            content = await asyncio.get_running_loop().run_in_executor(call.state.pool, answer, body, arrived)
-        finally:
-            opened -= 1
-        return Response(content, media_type="application/json")
-
-    routes = [Route("/v1/domain", state, methods=["GET"]), Route("/v1/rank", rank, methods=["POST"])]
+    routes = [
+        Route(DOMAIN, state, methods=["GET"]),
+        Route(RANK, Ranking(grants, pending, limit_body), methods=["POST"]),
+    ]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused})
 
 
-def check(call: Request, grants: tuple[Grant, ...] | None) -> None:
+class Ranking:
+    """The route that answers calls, as an ASGI application: Starlette's requests and replies cost more than most do."""
+
+    def __init__(self, grants: tuple[Grant, ...] | None, pending: int, limit_body: int) -> None:
+        self._grants, self._pending, self._limit = grants, pending, limit_body
+        self._open, self._seconds = 0, 1.0  # calls, and the mean time of a call; slow until it is known
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call. Raises `HTTPException` where it is refused."""
+        arrived = perf_counter()
+        check(scope, self._grants)
+        if self._open >= self._pending:
+            many = f"{self._open} calls are open, expected at most {self._pending}"
+            raise HTTPException(503, many, {"retry-after": "1"})
+        self._open += 1
+        try:
+            content = await self._reply(scope["state"], await body_of(scope, receive, self._limit), arrived)
+        finally:
+            self._open -= 1
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _reply(self, state: Mapping[str, Any], body: bytes, arrived: float) -> bytes:
+        if self._seconds < _QUICK:  # a thread would take several times as long as a quick domain does
+            content, seconds = _timed(state["domain"], body, arrived)
+        else:
+            loop = asyncio.get_running_loop()
+            content, seconds = await loop.run_in_executor(state["pool"], _timed, state["domain"], body, arrived)
+        self._seconds += _SHARE * (seconds - self._seconds)
+        return content
+
+
+def _timed(domain: LoadedDomain, body: bytes, arrived: float) -> tuple[bytes, float]:
+    began = perf_counter()
+    return domain.reply(body, arrived), perf_counter() - began
+
+
+def check(scope: Scope, grants: tuple[Grant, ...] | None) -> None:
     """Raise `HTTPException` for a caller without a token of the scope `rank`, or from elsewhere without any tokens."""
-    if grants is None and not _local(call.scope):
-        raise HTTPException(403, f"no tokens are set, so this machine alone is served; set {TOKENS} to their file")
-    host = dict(call.scope["headers"]).get(b"host")
-    if grants is None and (foreign := foreign_host(host, "localhost", (), loopback=True)) is not None:
-        raise HTTPException(403, f"{foreign.partition(';')[0]}; no tokens are set, so this machine alone is served")
-    refused = authorize(grants, call.scope["headers"], "rank", loopback=True)
+    if grants is None:
+        found = next((value for name, value in scope["headers"] if name == b"host"), None)
+        if (reason := _stranger(found, tuple(scope.get("server") or ("", None)))) is not None:
+            raise HTTPException(403, f"{reason}; no tokens are set, so this machine alone is served; set {TOKENS}")
+    refused = authorize(grants, scope["headers"], "rank", loopback=True)
     if isinstance(refused, Denied):
         raise HTTPException(refused.status, refused.reason, {"www-authenticate": "Bearer"})
 
 
-def _local(scope: Mapping[str, Any]) -> bool:
-    """True where a call came to an address of this machine alone, or to a socket of its file system."""
-    host, port = scope.get("server") or ("", None)
-    if port is None:
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+@lru_cache(maxsize=100)
+def _stranger(host: bytes | None, server: tuple[str, int | None]) -> str | None:
+    """The reason why a call may not come from this machine: its Host, or the address that it came to; None if it does.
+
+    An address without a port is a socket of the file system.
+    """
+    name, port = server
+    if port is not None:
+        address = guarded(ip_address, name)
+        if isinstance(address, Fault) or not address.is_loopback:
+            return f"it came to {name}"
+    foreign = foreign_host(host, "localhost", (), loopback=True)
+    return None if foreign is None else foreign.partition(";")[0]
 
 
-async def body_of(call: Request, most: int) -> bytes:
+async def body_of(scope: Scope, receive: Receive, most: int) -> bytes:
     """The body of a call. Raises `HTTPException` where it is too large, too slow, compressed or not JSON."""
-    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    headers = dict(scope["headers"])
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
     if kind != "application/json":
         raise HTTPException(415, f"Content-Type {kind[:100]!r}, expected application/json")
-    if (coding := call.headers.get("content-encoding", "identity")) != "identity":
+    coding = headers.get(b"content-encoding", b"identity").decode("latin-1")
+    if coding != "identity":
         raise HTTPException(415, f"Content-Encoding {coding[:100]!r}, expected none")
     content = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for piece in call.stream():
-                content += piece
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise HTTPException(400, "the body ends before its end")
+                content += message.get("body", b"")
                 if len(content) > most:
                     raise HTTPException(413, f"the body is too large, expected at most {most} bytes")
+                if not message.get("more_body", False):
+                    return bytes(content)
     except TimeoutError:
         raise HTTPException(408, "the body took too long to arrive") from None
-    return bytes(content)
 
 
 async def _refused(call: Request, error: Exception) -> Response:
