@@ -187,6 +187,23 @@ def test_its_probability_is_that_of_a_call_that_succeeds(order: ToolOrder) -> No
     assert np.mean(claimed) == pytest.approx(1 / 3, abs=0.15)
 
 
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_tool_that_fits_counts_as_fitting_where_lists_name_another(complete: bool) -> None:
+    rng = np.random.default_rng(0)
+    found, fits = [], []
+    for group in range(600):
+        p = float(rng.uniform(0.7, 0.9))
+        tide = rng.random() < p
+        both = ["high_tide", "TideTable"]
+        right = (both if complete else [both[group % 2]]) if tide else ["bake"]
+        candidates = listed(high_tide=p, TideTable=p, bake=1.0 - p)
+        found.append(ToolList(Request(utterance="x"), candidates, frozenset(right), group=group))
+        fits.append(tide)
+    order = train_tools(found, rounds=5)
+    claimed = [order.sort(one.request, one.candidates)[0].score for one in found]
+    assert np.mean(claimed) == pytest.approx(np.mean(fits), abs=0.06)
+
+
 def test_more_success_never_lowers_a_score(order: ToolOrder) -> None:
     candidates = list(listed(high_tide=0.4, TideTable=0.3, bake=0.1))
     x = np.stack([tool_features(Request(), candidates, np.array([s, 0.0, 0.0]), WORDS)[0] for s in (-2.0, -0.5, 0.0)])

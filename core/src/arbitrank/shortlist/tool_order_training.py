@@ -3,6 +3,9 @@
 A list says that some of its tools are right, or that the one that was called is not: its call failed, or was refused.
 The loss is −log of the probability of what it says. Outcomes of calls count from one list to the next, so that trees
 learn from the rates that were known when a list was made.
+
+Where lists name one right tool each, others may fit as well: the order is fitted to the named ones, and the scale of
+its probability to what the Shortlister's probabilities say of the others.
 """
 
 from __future__ import annotations
@@ -61,12 +64,15 @@ class ToolList:
 
 
 class _Block(NamedTuple):
-    """One list: p0 and the features of its tools, those that may be right, and those of which that is known."""
+    """One list: p0 and the features of its tools, those that may be right, and P(it fits, and its call succeeds).
+
+    This is NaN where nothing tells it.
+    """
 
     p0: Floats
     x: Floats
     may: Flags
-    known: Flags
+    fits: Floats
 
 
 def counted_outcomes(lists: Sequence[ToolList], tally: OutcomeTally = OutcomeTally()) -> OutcomeTally:
@@ -81,8 +87,9 @@ def train_tools(
 ) -> ToolOrder:
     """The order fitted to lists, which are in the order of time; without trees where they are too few for these."""
     blocks, tally = [], OutcomeTally()
+    single = not any(len(one.right or ()) > 1 for one in lists)
     for one in lists:
-        blocks.append(_block(one, tally, words))
+        blocks.append(_block(one, tally, words, single))
         tally = _with_outcome(tally, one)
     useful = np.array([bool(block.may.any() and not block.may.all()) for block in blocks], bool)
     order = ToolOrder(tally, words, lists=len(lists), kept=int(useful.sum()))
@@ -100,16 +107,29 @@ def _with_outcome(tally: OutcomeTally, one: ToolList) -> OutcomeTally:
     return tally if one.called is None else tally.after(one.called, failed=one.failed, when=one.when)
 
 
-def _block(one: ToolList, tally: OutcomeTally, words: ToolWords) -> _Block:
+def _block(one: ToolList, tally: OutcomeTally, words: ToolWords, single: bool) -> _Block:
+    """The block of a list; `single` says that lists name one right tool, whatever others would have been."""
     chosen = as_shortlisted(one.candidates)[:MOST]
     success = np.array([tally.success(candidate.skill) for candidate in chosen])
     called = np.array([candidate.skill == one.called for candidate in chosen], bool)
+    p0 = expected(chosen, success)
     if one.right is not None:
         may = np.array([candidate.skill in one.right for candidate in chosen], bool)
-        known = np.ones(len(chosen), bool)
+        fits = np.where(may, 1.0, _fits_too(p0) if single else 0.0)
     else:
-        may, known = (~called if one.failed else called), called
-    return _Block(expected(chosen, success), tool_features(one.request, chosen, success, words), may, known)
+        may = ~called if one.failed else called
+        fits = np.where(called, float(not one.failed), np.nan)
+    return _Block(p0, tool_features(one.request, chosen, success, words), may, fits)
+
+
+def _fits_too(p0: Floats) -> Floats:
+    """P(a tool fits) where another one is known as the right one, of which a list names one only.
+
+    Probabilities that add up to more than 1 say that several fit. With l = p0 / max(1, Σ p0), the probability of being
+    the one that is named, P(fits) = p0 = l + (1 − l) · P(fits | not named).
+    """
+    named = p0 / max(1.0, float(p0.sum()))
+    return (p0 - named) / (1.0 - named)
 
 
 def _grown(blocks: Sequence[_Block], seed: int, rounds: int) -> Any:
@@ -133,7 +153,7 @@ def _odds(blocks: Sequence[_Block], useful: Flags, groups: Rows, seed: int, roun
     """a, b and c, fitted to lists that their trees did not see."""
     members = np.unique(groups)
     fold = np.random.default_rng(seed).permutation(len(members))[np.searchsorted(members, groups)] % _FOLDS
-    rows, outcomes = [], []
+    rows, named, fits = [], [], []
     for f in range(_FOLDS):
         part = [block for block, use, of in zip(blocks, useful, fold, strict=True) if use and of != f]
         seen = [block for block, of in zip(blocks, fold, strict=True) if of == f and len(block.p0)]
@@ -143,9 +163,17 @@ def _odds(blocks: Sequence[_Block], useful: Flags, groups: Rows, seed: int, roun
         raw = booster.predict(np.concatenate([one.x for one in seen]), raw_score=True, num_threads=1)
         for one, own in zip(seen, np.split(raw, np.cumsum([len(one.p0) for one in seen])[:-1]), strict=True):
             delta = corrections(one.p0, own)
-            rows.append(np.stack([np.ones(len(own)), log_odds(one.p0), delta], axis=1)[one.known])
-            outcomes.append(one.may[one.known].astype(np.float64))
+            known = ~np.isnan(one.fits)
+            rows.append(np.stack([np.ones(len(own)), log_odds(one.p0), delta], axis=1)[known])
+            named.append(one.may[known].astype(np.float64))
+            fits.append(one.fits[known])
     if not rows:
         return (0.0, 1.0, 1.0)
-    a, b, c = fit_logistic(np.concatenate(rows), np.concatenate(outcomes), _PRIOR, _PULL, bounds=_BOUNDS)
-    return float(a), max(float(b), 1e-3), max(float(c), 0.0)
+    # The order is fitted to the tools that are named, its scale to all that fit.
+    x = np.concatenate(rows)
+    a, b, c = fit_logistic(x, np.concatenate(named), _PRIOR, _PULL, bounds=_BOUNDS)
+    a, b, c = float(a), max(float(b), 1e-3), max(float(c), 0.0)
+    scaled = np.column_stack([x[:, 0], x @ (a, b, c)])
+    shift, slope = fit_logistic(scaled, np.concatenate(fits), _PRIOR[:2], _PULL, bounds=_BOUNDS).tolist()
+    slope = max(slope, 1e-3)
+    return shift + slope * a, slope * b, slope * c
