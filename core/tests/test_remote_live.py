@@ -12,13 +12,15 @@ import fakes
 import msgspec
 import pytest
 from fake_remote import READING, STATED, Call, FakeRemote, domain_at, fake_remote, ranked, reply, usual
+from msgspec.structs import replace
 from services import Service
 from test_serve_readiness import ANSWERS, state
 
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.dispatch import Host, HostedModel, query_all
 from arbitrank.arbitration.outcomes import Failed
-from arbitrank.domain import Domain
+from arbitrank.domain import Domain, Settings
+from arbitrank.evaluate import plugins
 from arbitrank.learn import files
 from arbitrank.learn.rerankers import baseline
 from arbitrank.live.live import Live
@@ -29,7 +31,7 @@ from arbitrank.store.key_files import keygen
 from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import Keys
 from arbitrank.store.store import Store, open_store
-from arbitrank.values import Request
+from arbitrank.values import Example, Hypothesis, Request, Truth
 
 RAIN = Request(utterance="will it rain")
 
@@ -139,6 +141,30 @@ def test_remotes_are_asked_what_they_are_at_once(store: Store) -> None:
         domains = {name: domain_at(f"{server.url}/{name}", name) for name in ("a", "b", "c")}
         found = Arbitrator(load_domains(domains, store)).by_name
     assert sorted(found) == ["a", "b", "c"]
+
+
+def test_it_is_measured_as_a_plugin_that_learns_nothing(tmp_path: Path) -> None:
+    scaled = {**STATED, "scales": {"domain_confidence": "percent"}}
+    reading = {**READING, "domain_confidence": 90}
+    texts = [Example(Request(id="1", utterance="will it rain"), Truth("weather", "AskRain"))]
+    read = [Example(replace(texts[0].request, hypotheses=(Hypothesis("weather", "AskRain", 0.9),)), texts[0].truth)]
+
+    def answer(call: Call) -> bytes:
+        return reply(scaled) if call.method == "GET" else ranked(call, **_recognised(call, reading))
+
+    with fake_remote(answer) as server:
+        for examples in (texts, read):
+            failures: list[str] = []
+            model = plugins._trained(domain_at(server.url), examples, tmp_path, Settings(), {})
+            ((hypotheses, scores),) = plugins._query("weather", model, examples, failures)
+            assert failures == []
+            assert [h.domain_confidence for h in hypotheses] == [0.9]
+            assert scores is not None
+            assert scores.mine == 0.9
+
+
+def _recognised(call: Call, reading: dict[str, Any]) -> dict[str, Any]:
+    return {} if "hypotheses" in call.body else {"hypotheses": [reading]}
 
 
 # ------------------------------------------------------------------------------------------- what waits for whom

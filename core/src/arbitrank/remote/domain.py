@@ -74,7 +74,9 @@ class RemoteDomain(ServiceDomain):
         if self.stated is None:
             raise RemoteError(self.problem or _UNREAD)
         own = domain_scales({**self.stated.scales, **scales})
-        return Serving(RankingModel(self.name, self.host, self.client, own), self.stated.version, REMOTE)
+        model = RankingModel(self.name, self.host, self.client, own)
+        model.context_keys = self.context_keys
+        return Serving(model, self.stated.version, REMOTE)
 
     def _read(self, exchange: Exchange) -> RemoteStated:
         """Facts in the reply to a call. Raises `RemoteError`, and `PluginError` for those it may not state."""
