@@ -23,8 +23,11 @@ from starlette.exceptions import HTTPException
 from waiting import until
 
 from arbitrank.answerlog.period import begin, begin_in
+from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli.main import cli
 from arbitrank.errors import DataError, InputError
+from arbitrank.evaluate.intervals import Estimate
+from arbitrank.outcomes.recalibrating import OutcomeRecalibration
 from arbitrank.probability import log_odds, sigmoid
 from arbitrank.serve import watch_process
 from arbitrank.serve.routes import Handlers
@@ -40,7 +43,7 @@ from arbitrank.watch.evidence import miscalibration, surprise
 from arbitrank.watch.following import LogFollower
 from arbitrank.watch.judging import judge
 from arbitrank.watch.period import Known
-from arbitrank.watch.report import WatchReport
+from arbitrank.watch.report import Proposal, WatchReport
 from arbitrank.watch.rows import DomainNumbers, WatchedRow, row_of
 from arbitrank.wire.requests import decode_logged
 
@@ -413,6 +416,10 @@ class Events:
         self.events.append((event, fields))
 
 
+FOUND = OutcomeRecalibration(Recalibration(0.5), Estimate(0.1, 0.05, 0.2), 200, 60, 90.0, 0.05, 0.1, 0, 0, 0)
+PROPOSAL = Proposal("pears", None, FOUND, "arbitrank shrink pears --outcomes --on log")
+
+
 @pytest.fixture
 def hook() -> Iterator[tuple[str, list[Any]]]:
     """A webhook, and what it has received; it refuses the first call."""
@@ -452,6 +459,29 @@ def test_a_service_reports_once_and_posts_until_it_is_taken(
     samples = samples_of(report)
     assert (("pears", "drift"), 1.0) in samples["watch_alarm"]
     assert (("apples", "drift"), 0.0) in samples["watch_alarm"]
+
+
+def test_a_service_proposes_recalibrations_where_it_is_asked_to(
+    drifted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[WatchReport] = []
+
+    def proposed(report: WatchReport, path: Path, commands: Commands) -> WatchReport:
+        made.append(report)
+        return msgspec.structs.replace(report, proposals=(PROPOSAL,))
+
+    monkeypatch.setattr("arbitrank.watch.proposals.with_proposals", proposed)
+    for outcomes in (False, True):
+        events = Events()
+        start = WatchStart(str(drifted), str(tmp_path), 1.0, "1d", store=str(tmp_path / "store"), outcomes=outcomes)
+        watch = ServiceWatch(start, events)  # type: ignore[arg-type]
+        watch.look()
+        watch.look()
+        report = msgspec.json.decode((tmp_path / REPORT).read_bytes())
+        assert [one["next"] for one in report.get("proposals", ())] == ([PROPOSAL.next] if outcomes else [])
+        told = [fields for event, fields in events.events if event == "watch proposal"]
+        assert told == ([{"domain": "pears", "next": PROPOSAL.next}] if outcomes else [])
+    assert len(made) == 1, "made again after an hour"
 
 
 def test_the_supervisor_starts_the_watch_notes_its_end_and_replaces_it(

@@ -12,11 +12,13 @@ from arbitrank.errors import InputError
 from arbitrank.serve.settings import WatchSettings
 
 
-def _watch(watch: bool, watch_every: float, watch_since: str, watch_webhook: str | None) -> WatchSettings:
+def _watch(
+    watch: bool, watch_every: float, watch_since: str, watch_webhook: str | None, watch_outcomes: bool
+) -> WatchSettings:
     begin(watch_since, 0.0, "--watch-since")
     if watch_webhook is not None and urlsplit(watch_webhook).scheme not in ("http", "https"):
         raise InputError(f"--watch-webhook {watch_webhook}: expected a URL, https://…")
-    return WatchSettings(watch, watch_every, watch_since, watch_webhook)
+    return WatchSettings(watch, watch_every, watch_since, watch_webhook, watch_outcomes)
 
 
 watching = options.gathered(
@@ -32,5 +34,8 @@ watching = options.gathered(
     ),
     click.option("--watch-since", metavar="DATE|Nd|Nh", default="2d", help="Judge the requests from then on."),
     click.option("--watch-webhook", metavar="URL", help="Post each new alarm here, as JSON."),
+    click.option(
+        "--watch-outcomes", is_flag=True, help="Propose recalibrations from accepted and rejected answers too."
+    ),
 )
 """The options, which the verb receives as `watch: WatchSettings`."""

@@ -73,13 +73,15 @@ class Tls:
 class WatchSettings:
     """Watch over the domains by the log, in a process of the service, if it is `on`.
 
-    It looks `every` so many seconds at the requests `since` then, and posts new alarms to the URL `webhook`.
+    It looks `every` so many seconds at the requests `since` then, and posts new alarms to the URL `webhook`. With
+    `outcomes` it proposes recalibrations by users' reactions.
     """
 
     on: bool = True
     every: float = 300.0
     since: str = "2d"
     webhook: str | None = None
+    outcomes: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,19 +36,23 @@ from arbitrank.watch.judging import judge
 from arbitrank.watch.period import Known
 from arbitrank.watch.reading import known_of
 from arbitrank.watch.reliability import reliability_report
-from arbitrank.watch.report import Alarm, WatchReport
+from arbitrank.watch.report import Alarm, Proposal, WatchReport
 from arbitrank.watch.suites import with_suites
 
 NAME = "watch"
 """Name of the process in the label `worker`, and of its gauges' file."""
 
 _TIMEOUT = 10.0  # seconds of a call of the webhook
+_PROPOSE = 3_600.0  # seconds after which proposals are made again: they rest on days
 _STEP = 0.5  # seconds after which a look that is asked for begins
 _NICE = 10  # by which it gives way to the workers
 
 
 class WatchStart(msgspec.Struct, frozen=True):
-    """Settings of a service's watch: the `log` that it reads `every` so many seconds, the service's `folder`."""
+    """Settings of a service's watch: the `log` that it reads `every` so many seconds, the service's `folder`.
+
+    With `outcomes`, recalibrations are proposed by users' reactions.
+    """
 
     log: str
     folder: str
@@ -57,6 +61,7 @@ class WatchStart(msgspec.Struct, frozen=True):
     webhook: str | None = None
     store: str | None = None
     keys: str | None = None
+    outcomes: bool = False
 
 
 class ServiceWatch:
@@ -71,6 +76,8 @@ class ServiceWatch:
         self._suites = SuiteRun((), ())
         self._alarming: set[tuple[str, str]] = set()
         self._unsent: dict[tuple[str, str], Alarm] = {}
+        self._proposals: tuple[Proposal, ...] = ()
+        self._proposed: float | None = None
 
     def look(self) -> None:
         """Read what is new in the log, judge, and tell what has changed."""
@@ -82,10 +89,31 @@ class ServiceWatch:
         if self._outdated(report):
             report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
         report = with_suites(report, self._suites, self._commands)
+        if self._start.outcomes:
+            report = self._with_proposals(report)
         self._write(REPORT, report)
         write_gauges(WorkerGauges(NAME, os.getpid(), time(), samples_of(report)), Path(self._start.folder), NAME)
         self._tell(report)
         self._write(RELIABILITY, reliability_report(collected))
+
+    def _with_proposals(self, report: WatchReport) -> WatchReport:
+        """The report with proposals, which are made again after a while: that reads all of the log that is watched."""
+        if self._proposed is None or monotonic() - self._proposed >= _PROPOSE:
+            found: tuple[Proposal, ...] = ()
+            try:
+                from arbitrank.watch.proposals import with_proposals
+
+                found = with_proposals(report, Path(self._start.log), self._commands).proposals or ()
+            except ArbitrankError as error:
+                self._events.write("watch", "error", problem=str(error))
+            except ModuleNotFoundError as error:
+                text = f"--watch-outcomes needs the package {error.name}; run: pip install 'arbitrank[train]'"
+                self._events.write("watch", "error", problem=text)
+            for one in found:
+                if one.domain not in {known.domain for known in self._proposals}:
+                    self._events.write("watch proposal", domain=one.domain, next=one.next)
+            self._proposals, self._proposed = found, monotonic()
+        return msgspec.structs.replace(report, proposals=self._proposals)
 
     def _write(self, name: str, report: msgspec.Struct) -> None:
         """Write a report into the service's folder, at once and whole."""

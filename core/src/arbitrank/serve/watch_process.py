@@ -68,7 +68,7 @@ class WatchProcess:
         start = {
             "log": str(settings.log), "folder": str(self._folder), "every": settings.watch.every,
             "since": settings.watch.since, "webhook": settings.watch.webhook, "store": settings.store,
-            "keys": settings.keys,
+            "keys": settings.keys, "outcomes": settings.watch.outcomes,
         }  # fmt: skip
         path = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
