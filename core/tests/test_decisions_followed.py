@@ -123,6 +123,13 @@ def test_a_bound_on_risk_is_certified_promoted_and_stated_by_answers_of_the_same
     assert done.returncode == 0, done.stderr
     assert "at most 10 % of the accepted answers wrong, with 95 % confidence" in done.stdout
     assert "* domain lights: accept 0." in done.stdout
+    assert "do not state the bound" not in done.stderr
+    (tmp_path / "arbitrank.toml").write_text(
+        '[serve]\npolicy = "policy.toml"\nlog = "log"\nexplore = ["lights=0.01"]\n'
+    )
+    again = arbitrank("tune", "--risk", "0.1", ARBITRANK_CONFIG=str(tmp_path / "arbitrank.toml"), **where)
+    noted = "answers do not state the bound where the operator's policy decides, where readings are explored: it is"
+    assert noted in again.stderr
     assert arbitrank("promote", DECISIONS, **where).returncode == 0
     line = json.dumps(next(rows(1)))
     answer = json.loads(arbitrank("rank", input=line, **where).stdout)
@@ -132,7 +139,8 @@ def test_a_bound_on_risk_is_certified_promoted_and_stated_by_answers_of_the_same
     store.publish(tmp_path / "next", promote=True)
     done = arbitrank("rank", input=line, **where)
     assert "risk" not in json.loads(done.stdout)
-    assert "lights: the bound on risk, at most 10 % wrong, was certified with another version; run:" in done.stderr
+    changed = "the bound on risk, at most 10 % wrong, is not in force: lights: another version was tested; run:"
+    assert changed in done.stderr
     store.rollback("lights")
     store.rollback(DECISIONS, to_package=True)
     assert "risk" not in json.loads(arbitrank("rank", input=line, **where).stdout)
@@ -317,14 +325,14 @@ def test_live_follows_settings_and_returns_to_those_of_the_operator(
         live.look()
         first = live.arbitrate(REQUEST)
         assert (first.answer.settings, first.decisions.accept) == (one, 0.11)
-        assert live.remarks == ()
+        assert live.remarks() == ()
         two = published(store, tmp_path / "two", DecisionSettings(none=0.9))
         live.look()
         assert live.arbitrate(REQUEST).decisions.none == 0.9
         assert live.answer(REQUEST).settings == two
         published(store, tmp_path / "three", competing(store, "0" * 12))
         live.look()
-        assert live.remarks[0].startswith("lights, shades: another version was tuned on")
+        assert live.remarks()[0].startswith("lights, shades: another version was tuned on")
         store.rollback(DECISIONS)
         live.look()
         assert live.status().domains[DECISIONS].version == two
@@ -429,7 +437,7 @@ def test_a_slope_is_in_force_exactly_while_the_version_answers_that_it_was_fitte
         assert claims() == (new, pytest.approx(first[1], abs=1e-6))
         store.promote("lights", new)
         assert claims() == (new, pytest.approx(first[1], abs=1e-6))
-        assert live.remarks[0].startswith("lights: another version was tuned on")
+        assert live.remarks()[0].startswith("lights: another version was tuned on")
         store.rollback("lights")
         assert claims() == first
         store.promote("lights", old, recalibration=Recalibration(0.5))
@@ -437,7 +445,7 @@ def test_a_slope_is_in_force_exactly_while_the_version_answers_that_it_was_fitte
         assert claims()[1] != pytest.approx(first[1], abs=0.01)  # log-odds that are halved compete as they are
         store.promote("lights", old, recalibration=None)
         assert claims() == first
-        assert live.remarks == ()
+        assert live.remarks() == ()
 
 
 def test_damaged_settings_leave_those_before(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
+import fakes
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from made_requests import NAMES, observed
+from msgspec import UNSET
+from msgspec.structs import replace
 
+from arbitrank.arbitration.arbitrator import Arbitration, Arbitrator
 from arbitrank.arbitration.decide import ACTIONS, DecisionSettings, action_codes, decide, unbounded
-from arbitrank.arbitration.risk_bound import AcceptBy, GroupBound, RiskBound, accept_thresholds
+from arbitrank.arbitration.lineup import Serving, outdated, served
+from arbitrank.arbitration.policy import Pin, Policy
+from arbitrank.arbitration.risk_bound import AcceptBy, GroupBound, RiskBound, accept_thresholds, beyond
 from arbitrank.decisions.binomial import least_wrong, most_wrong, p_value
 from arbitrank.decisions.observed import Heads, heads_of
 from arbitrank.decisions.risk import bounded
 from arbitrank.decisions.risk_groups import RiskLimit
 from arbitrank.decisions.tuning import tune
 from arbitrank.errors import DataError
+from arbitrank.serve.answerer import answerer
+from arbitrank.serve.worker_state import WorkerState
 from arbitrank.store.loading import combined
-from arbitrank.values import Ranked
+from arbitrank.values import Answer, AnswerRisk, Decision, Hypothesis, Ranked, Request
 
 BASE = DecisionSettings()
 
@@ -148,9 +158,71 @@ def test_the_bound_goes_with_the_settings_as_a_whole() -> None:
 
 def test_the_bound_is_of_the_versions_that_it_was_tested_with() -> None:
     served = {"a": ("a1", None), "b": ("b1", None)}
-    assert BOUND.holds(served)
-    assert BOUND.holds({**served, "other": ("o1", None)})
+    assert BOUND.not_in_force(served) == []
+    assert BOUND.not_in_force({**served, "other": ("o1", None)}) == []
+    changed = {**served, "a": ("a2", None)}
+    both = ["a: another version was tested", "a HypRank sorts the list"]
+    assert BOUND.not_in_force(changed, beyond(sorts=True)) == both
     assert BOUND.outdated({"a": ("a2", None), "c": ("c1", None)}) == ["a", "b", "c"]
+
+
+SERVED = {name: Serving(fakes.FakeModel(name), f"{name}1", "store") for name in ("a", "b")}
+
+
+class Order:
+    """A HypRank that sorts lists, and leaves them as they are."""
+
+    sorts_readings = True
+
+    def sort(self, request: Any, ranked: Any, shortlist: Any) -> Any:
+        return ranked
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ({}, ()),
+        ({"hyprank": Order()}, ("a HypRank sorts the list",)),
+        ({"shortlisting": object()}, ("a Shortlister chooses the domains",)),
+        ({"follows_share": True}, ()),
+    ],
+)
+def test_a_bound_is_not_in_force_with_a_stage_that_it_was_not_tested_with(
+    stages: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    """The share that settings without a competition are to follow is none."""
+    one = Arbitrator(SERVED, STORED, **stages)
+    assert one.beyond_bound == expected
+    assert one._settings[2] == (UNSET if expected else AnswerRisk(0.02, 0.95))
+    (*_, remark) = [None, *outdated(STORED, served(SERVED), one.beyond_bound)]
+    assert remark == (f"the bound on risk, at most 2 % wrong, is not in force: {expected[0]}" if expected else None)
+
+
+def test_no_bound_is_stated_of_a_fallbacks_reading() -> None:
+    """It is of the domains that compete: a fallback acts where none of them should."""
+    request = Request(utterance="a", hypotheses=(Hypothesis("faq", "Answer"),))
+    answer = Arbitrator(SERVED, replace(STORED, fallback="faq")).arbitrate(request).answer
+    assert (answer.decision.reason, answer.risk) == ("fallback", UNSET)
+    assert Arbitrator(SERVED, STORED).arbitrate(request).answer.risk == AnswerRisk(0.02, 0.95)
+
+
+@pytest.mark.parametrize("rules", [None, Policy(), Policy(pins=(Pin(domain="a"),))])
+@pytest.mark.parametrize("explorer", [None, lambda request, answer, arbitration, policy: (answer, None)])
+def test_a_service_states_no_bound_where_its_policy_decides_or_it_explores(rules: Any, explorer: Any) -> None:
+    answer = Answer("1", Decision("none"), (), {}, {}, risk=AnswerRisk(0.02, 0.95))
+    quiet: Any = SimpleNamespace(count=lambda *_: None, answered=lambda *_: None, unqueried=lambda *_: None)
+    files = SimpleNamespace(policy=None if rules is None else SimpleNamespace(value=rules))
+    state: Any = SimpleNamespace(
+        log=None, metrics=quiet, tracing=None, files=files, explorer=explorer, unread=lambda context: (),
+        features=SimpleNamespace(due=lambda: False),
+    )  # fmt: skip
+    state.beyond_bound = WorkerState.beyond_bound.fget(state)  # type: ignore[attr-defined]
+    live: Any = SimpleNamespace(held=lambda: None, broken=frozenset(), by_name={})
+    made = answerer(state, live).record(Request(id="1", utterance="a"), Arbitration(answer, {}))
+    stated = msgspec.json.decode(made, type=Answer).risk
+    decides = rules is not None and rules.decides
+    assert stated == (UNSET if decides or explorer else AnswerRisk(0.02, 0.95))
+    assert len(state.beyond_bound) == decides + (explorer is not None)
 
 
 def test_other_settings_that_are_tuned_have_no_bound() -> None:

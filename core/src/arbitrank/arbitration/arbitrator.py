@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import cast
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from arbitrank.arbitration.breaker import Breakers
@@ -24,6 +24,7 @@ from arbitrank.arbitration.merge import Contribution, agreements, merge
 from arbitrank.arbitration.outcomes import Answered, Arbitration, Outcome
 from arbitrank.arbitration.profiles import DomainProfile
 from arbitrank.arbitration.recalibration import recalibrated
+from arbitrank.arbitration.risk_bound import beyond
 from arbitrank.arbitration.scaled_model import scaled
 from arbitrank.arbitration.stages import FallbackScorer, ShortlistStage, SortStage
 from arbitrank.domain import Model
@@ -84,8 +85,7 @@ class Arbitrator:
         load, None loads all. `keys` is a folder of public keys, whose signatures are then required. `decisions` are by
         default those of the operator's configuration (`arbitrank.configuration`), which also states the scales and the
         fallback where they do not. Domains that cannot be loaded are reported in each answer. Raises `InputError` where
-        the configuration cannot be read, where one of `only` is not installed, or where keys
-        are given and cryptography is not installed.
+        the configuration cannot be read, one of `only` is not installed, or keys are given without cryptography.
         """
         from arbitrank.store.loading import load_installed
 
@@ -143,7 +143,10 @@ class Arbitrator:
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
-        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(listed), *self._settings)
+        stated = (
+            self._settings if decision.reason is UNSET else (*self._settings[:2], UNSET)
+        )  # no bound is of a fallback
+        answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(listed), *stated)
         return Arbitration(answer, outcomes, self.decisions, out_of_scope)
 
     @property
@@ -156,12 +159,16 @@ class Arbitrator:
         """The domains that cannot answer."""
         return frozenset(name for name, one in self.domains.items() if isinstance(one, Broken))
 
+    @cached_property
+    def beyond_bound(self) -> tuple[str, ...]:
+        """What decides beyond the domains and the settings, with which no bound on risk was tested."""
+        follows = self.follows_share and self.decisions.share is not None
+        return beyond(shortlists=self.shortlisting is not None, sorts=self._sort is not None, follows_share=follows)
+
     def prepare(self) -> None:
         """Compute now what the first answer would otherwise compute."""
         lineup = self._lineup
         _ = lineup.serving, lineup.unqueried, lineup.intents, lineup.titles, self._terms
-
-    # -------------------------------------------------------------------------------------------------- the stages
 
     @cached_property
     def _lineup(self) -> Lineup:
@@ -255,8 +262,8 @@ class Arbitrator:
     @cached_property
     def _settings(self) -> tuple[str | UnsetType, float | UnsetType, AnswerRisk | UnsetType]:
         """The version of the settings, where they are an artifact's, the share that is followed, the bound on risk."""
-        staged = self._sort is not None or self.shortlisting is not None
-        return stated_in_answers(self.decisions, self._served, follows_share=self.follows_share, staged=staged)
+        followed = self.decisions.share if self.follows_share else None
+        return stated_in_answers(self.decisions, self._served, followed, self.beyond_bound)
 
     @cached_property
     def _served(self) -> Mapping[str, Served]:

@@ -83,6 +83,11 @@ class DecisionSettings(msgspec.Struct, frozen=True):
         return self.normalise or (self.competition is not None and not self.competition.overlapping)
 
     @property
+    def share(self) -> float | None:
+        """The share of out-of-scope requests that the competition assumes, None where it assumes none."""
+        return None if self.competition is None else self.competition.share
+
+    @property
     def conditions(self) -> bool:
         """True where the domains' P(mine) of an answer are others than the domains returned."""
         return self.normalise or self.competition is not None
@@ -114,17 +119,16 @@ def unbounded(settings: DecisionSettings) -> DecisionSettings:
 
 
 def stated_in_answers(
-    settings: DecisionSettings, served: Mapping[str, Served], *, follows_share: bool, staged: bool
+    settings: DecisionSettings, served: Mapping[str, Served], followed: float | None, beyond: Sequence[str]
 ) -> tuple[str | UnsetType, float | UnsetType, AnswerRisk | UnsetType]:
     """Facts on the settings in each answer: their version, the share that is followed, and the bound on risk.
 
-    The bound is stated where it holds: for lists that are merged as they were when it was tested, by the same versions
-    and without other stages (`staged`).
+    The bound is stated where it is in force: for lists that are merged as they were when it was tested, by the same
+    versions, and where nothing decides `beyond` them.
     """
-    one, bound = settings.competition if follows_share else None, settings.bound
-    share = UNSET if one is None or one.share is None else one.share
-    holds = bound is not None and share is UNSET and not staged and bound.holds(served)
-    return settings.version or UNSET, share, bound.in_answers if bound is not None and holds else UNSET
+    bound, share = settings.bound, UNSET if followed is None else followed
+    void = bound is None or bound.not_in_force(served, beyond)
+    return settings.version or UNSET, share, UNSET if bound is None or void else bound.in_answers
 
 
 def p_out_of_scope(mine: Iterable[Any]) -> Any:

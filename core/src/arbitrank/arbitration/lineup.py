@@ -200,13 +200,16 @@ def served(domains: Mapping[str, Serving | Broken]) -> dict[str, Served]:
     return {name: (one.version, one.recalibration) for name, one in domains.items() if isinstance(one, Serving)}
 
 
-def outdated(settings: DecisionSettings, served: Mapping[str, Served]) -> Iterator[str]:
-    """Remarks on domains of groups that are not there, those that compete without slopes, and a bound that is void."""
+def outdated(settings: DecisionSettings, served: Mapping[str, Served], beyond: Iterable[str] = ()) -> Iterator[str]:
+    """Remarks on domains of groups that are not there, those that compete without slopes, and a bound not in force.
+
+    `beyond` is what decides beyond the domains and the settings.
+    """
     yield from group_remarks(settings.groups, served)
-    if settings.bound is not None and (changed := settings.bound.outdated(served)):
+    if settings.bound is not None and (reasons := settings.bound.not_in_force(served, beyond)):
         risk = f"at most {100 * settings.bound.risk:g} % wrong"
-        again = f"arbitrank tune --risk {settings.bound.risk:g}"
-        yield f"{', '.join(changed)}: the bound on risk, {risk}, was certified with another version; run: {again}"
+        again = f"; run: arbitrank tune --risk {settings.bound.risk:g}" if settings.bound.outdated(served) else ""
+        yield f"the bound on risk, {risk}, is not in force: {'; '.join(reasons)}{again}"
     if settings.competition is None:
         return
     if changed := settings.competition.outdated(served):

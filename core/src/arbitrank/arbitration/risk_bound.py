@@ -6,7 +6,7 @@ that answered then. `accept_threshold` is the one that applies to a list, `accep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -62,9 +62,32 @@ class RiskBound(msgspec.Struct, frozen=True):
         """The bound as answers state it."""
         return AnswerRisk(self.risk, self.confidence)
 
-    def holds(self, served: Mapping[str, Served]) -> bool:
-        """True where the domains answer as when it was tested."""
-        return not self.outdated(served)
+    def not_in_force(self, served: Mapping[str, Served], beyond: Iterable[str] = ()) -> list[str]:
+        """The reasons why it is not of what answers, none where it is.
+
+        They are domains that answer otherwise than when it was tested, and what decides `beyond` domains and settings.
+        """
+        changed = self.outdated(served)
+        return [*([f"{', '.join(changed)}: another version was tested"] if changed else []), *beyond]
+
+
+def beyond(
+    *,
+    shortlists: bool = False,
+    sorts: bool = False,
+    follows_share: bool = False,
+    policy: bool = False,
+    explores: bool = False,
+) -> tuple[str, ...]:
+    """What decides beyond the domains and the settings, with which no bound was tested, as texts."""
+    texts = {
+        "a Shortlister chooses the domains": shortlists,
+        "a HypRank sorts the list": sorts,
+        "the share of out-of-scope requests is followed": follows_share,
+        "the operator's policy decides": policy,
+        "readings are explored": explores,
+    }
+    return tuple(text for text, here in texts.items() if here)
 
 
 class AcceptBy(msgspec.Struct, frozen=True):

@@ -106,6 +106,7 @@ def impact(
     """
     from arbitrank.cli.impact_tables import show_impact
     from arbitrank.exchanged import suites_of
+    from arbitrank.impact import page
     from arbitrank.impact.gate import judge, over_limit
     from arbitrank.impact.plan import plan
     from arbitrank.impact.report import measure
@@ -117,9 +118,7 @@ def impact(
     domains = loaded(discover())
     folder, compared, by = exchanged(store, domains, domain, candidate, against)
     if out:  # before minutes of work, not after them
-        from arbitrank.impact.page import report_folder
-
-        report_folder(out)
+        page.report_folder(out)
     replayed = plan(
         domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by, policy=policy
     )
@@ -133,9 +132,7 @@ def impact(
         for text in suites.notes:
             options.note(text)
     if out:
-        from arbitrank.impact.page import write_impact
-
-        write_impact(impact, found, out, reasons)
+        page.write_impact(impact, found, out, reasons)
     if as_json:
         click.echo(msgspec.json.encode(impact))
         return

@@ -213,9 +213,10 @@ def arbitrator(store: Store, decisions: DecisionSettings, folder: Path | None = 
     parts = load_found(discover(), store, decisions.scales)
     for text in () if decisions.rank_unserved else unused(decisions.scales, parts.domains):
         note(text)
-    for text in outdated(decisions, served(parts.domains)):
+    made = Arbitrator(decisions=decisions, hyprank=order, fallback=baseline, **parts._asdict())
+    for text in outdated(decisions, served(parts.domains), made.beyond_bound):
         note(text)
-    return Arbitrator(decisions=decisions, hyprank=order, fallback=baseline, **parts._asdict())
+    return made
 
 
 def hyprank(folder: Path | None, store: Store) -> HypRank | None:

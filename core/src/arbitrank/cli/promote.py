@@ -77,18 +77,9 @@ def promote(
         raise InputError("--force: no --reason; expected one, it is kept in the history")
     options.needs("--log", log is not None, policy=policy)
     judgement = consider(
-        store,
-        loaded(discover()),
-        domain,
-        version,
-        limits=limits,
-        decisions=decisions,
-        jobs=jobs,
-        note=options.note,
-        recalibrate=recalibrate,
-        log=log,
-        policy=policy,
-    )
+        store, loaded(discover()), domain, version, limits=limits, decisions=decisions, jobs=jobs, note=options.note,
+        recalibrate=recalibrate, log=log, policy=policy,
+    )  # fmt: skip
     chosen, impact = judgement.version, judgement.impact
     if judgement.recalibrated is not None:
         click.echo(f"recalibrated on the audit set: {judgement.recalibrated.recalibration or 'no map surely helps'}")

@@ -17,14 +17,17 @@ from msgspec.structs import replace
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.merge import terms_of
 from arbitrank.arbitration.risk_bound import DOMAIN
+from arbitrank.arbitration.risk_bound import beyond as beyond_bound
 from arbitrank.cli import options
 from arbitrank.cli.destination import Destination
 from arbitrank.cli.risk_options import CONTEXT
+from arbitrank.configuration import configured
 from arbitrank.errors import DataError, InputError
 from arbitrank.learn.gains import Gain
 from arbitrank.store.decision_settings import TuningRecord, load_tuning, save_decisions
-from arbitrank.store.kinds import DECISIONS
+from arbitrank.store.kinds import DECISIONS, SHORTLIST
 from arbitrank.store.signing import sign
+from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
     from arbitrank.decisions.risk import BoundedSettings, ThresholdTest
@@ -71,7 +74,21 @@ def tune_risk(
         version = written(
             replace(found.settings, bound=bound), _record(record, found, observed.out_of_scope), destination
         )
+        if beyond := _beyond(destination.store):
+            options.note(f"answers do not state the bound where {', where '.join(beyond)}: it is not tested with that")
     show(found, _lines(found), version, destination, "the bound cannot be kept", as_json=as_json)
+
+
+def _beyond(store: Store) -> tuple[str, ...]:
+    """What decides beyond the domains and the settings, as far as the store and the configuration state it."""
+    order, file = options.stable_hyprank(store), configured()
+    return beyond_bound(
+        shortlists=store.stable(SHORTLIST) is not None,
+        sorts=order is not None and order.sorts_readings,
+        follows_share=file.out_of_scope.follow,
+        policy="policy" in file.serve,
+        explores="explore" in file.serve,
+    )
 
 
 def written(settings: DecisionSettings, record: TuningRecord, destination: Destination) -> str:

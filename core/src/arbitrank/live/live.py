@@ -8,7 +8,7 @@ A request is answered by the versions that were stable when it arrived; a swap r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -174,11 +174,10 @@ class Live:
         """The domains that cannot answer now."""
         return self.routing.stable.broken
 
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Remarks on domains that the decision settings were tuned on in another version, or not at all."""
+    def remarks(self, beyond: Iterable[str] = ()) -> tuple[str, ...]:
+        """Remarks on what the decision settings were not tuned on; `beyond` is what decides after the arbitrator."""
         stable = self.routing.stable
-        return tuple(outdated(stable.decisions, served(stable.domains)))
+        return tuple(outdated(stable.decisions, served(stable.domains), (*stable.beyond_bound, *beyond)))
 
     def feedback(self, id: str, truth: Truth | None, reaction: Outcome | None = None) -> bool:
         """Report the true meaning of a request, or a reaction; False where it is not remembered, or has it already."""

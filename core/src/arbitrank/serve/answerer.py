@@ -55,7 +55,7 @@ def answerer(state: WorkerState, live: Live) -> Answerer:
     call = None if ids is None else (ids.request_id, ids.traceparent)
     policy = state.files.policy.value if state.files.policy is not None else None
     explore = state.explorer
-    rules = UNSET if policy is None else policy.digest
+    rules, beyond = UNSET if policy is None else policy.digest, bool(state.beyond_bound)
 
     def arbitrated(request: Request) -> tuple[Request, Arbitration]:
         if request.id is None:
@@ -77,6 +77,8 @@ def answerer(state: WorkerState, live: Live) -> Answerer:
             answer, drawing = explore(request, answer, arbitration, policy)
             if answer is not head and drawing is not None:
                 metrics.count("explored", drawing.domain)
+        if beyond and answer.risk is not UNSET:
+            answer = replace(answer, risk=UNSET)
         encoded = _encode(answer)
         if log is not None:
             recognised = arbitration.hypotheses if request.hypotheses is None else ()

@@ -178,7 +178,7 @@ def health(state: WorkerState, *, details: bool = False) -> Health:
     """Readiness of a worker, all current problems, with `details` in full, and notes."""
     found = list(dict.fromkeys(problems(state)))
     notes = [f"{name}: {note}" for name, note in state.features.notes().items()]
-    remarks = () if state.live is None else state.live.remarks
+    remarks = () if state.live is None else state.live.remarks(state.beyond_bound)
     share: ShareStatus | UnsetType = UNSET
     if state.live is not None and state.settings.following.follow:
         share = state.live.status().share or UNSET

@@ -86,4 +86,5 @@ class Trials:
         if explorer is not None and selection.eligible:
             others = explorer.others(request, answer, arbitration, policy)
             selection = replace(selection, eligible=(*selection.eligible, *others))
-        return replace(answer, selection=selection)
+        risk = UNSET if self._state.beyond_bound else answer.risk
+        return replace(answer, selection=selection, risk=risk)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from arbitrank.answerlog.settings import LogStatus
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.answer_phrases import read_phrases
+from arbitrank.arbitration.risk_bound import beyond
 from arbitrank.context_keys import UnreadKeys
 from arbitrank.errors import ArbitrankError
 from arbitrank.feature_names import FeatureWatch
@@ -243,6 +244,12 @@ class WorkerState:
         self.events.write_limited("limited", token=grant.name, limit=exhausted.limit)
         allowed = f"{grant.rate:g} calls a second" if exhausted.limit == "rate" else f"{grant.quota} calls a day"
         return f"the token's {exhausted.limit} of {allowed} is used up"
+
+    @property
+    def beyond_bound(self) -> tuple[str, ...]:
+        """What decides after the arbitrator, with which no bound on risk was tested."""
+        policy = self.files.policy
+        return beyond(policy=policy is not None and policy.value.decides, explores=self.explorer is not None)
 
     def answerer(self) -> Answerer:
         """The two steps of an answer, by the versions and the policy of this moment."""
