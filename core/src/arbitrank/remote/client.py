@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from arbitrank.errors import InputError, os_errors
-from arbitrank.remote.connection import Connection, connect
+from arbitrank.remote.connection import RemoteConnection, connect
 from arbitrank.remote.exchange import Exchange
 from arbitrank.remote_entry import RemoteEntry
 
@@ -34,7 +34,7 @@ class Client:
         self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         self._secure = parts.scheme == "https"
         self._lock = threading.Lock()
-        self._open: list[Connection] = []
+        self._open: list[RemoteConnection] = []
         self._calls = 0
         self._headers, self._read_at = self._made_headers(), perf_counter()
         if entry.ca_file is not None:
@@ -83,7 +83,7 @@ class Client:
         with self._lock:
             self._calls -= 1
 
-    def open_connection(self) -> Connection | None:
+    def open_connection(self) -> RemoteConnection | None:
         """A connection that is open and waits for a call; None without one."""
         while True:
             with self._lock:
@@ -94,7 +94,7 @@ class Client:
                 return connection
             connection.close()
 
-    def give_back(self, connection: Connection, *, reusable: bool) -> None:
+    def give_back(self, connection: RemoteConnection, *, reusable: bool) -> None:
         """Keep a connection for another call where that is possible, else close it."""
         if not reusable:
             connection.close()
@@ -105,7 +105,7 @@ class Client:
         if oldest is not None:  # which the other side has closed, and nobody needed since
             oldest.close()
 
-    def connect(self, until: float) -> Connection:
+    def connect(self, until: float) -> RemoteConnection:
         """A new connection. Raises `OSError`, `TimeoutError` at the time `until`."""
         return connect(self._host, self._port, self._context if self._secure else None, until)
 

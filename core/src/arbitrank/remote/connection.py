@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["Connection", "connect"]
+__all__ = ["RemoteConnection", "connect"]
 
 _CHUNK = 1 << 16
 
 
-class Connection:
+class RemoteConnection:
     """A socket that does not block, and what it waits for."""
 
     def __init__(self, opened: socket.socket, *, secure: bool) -> None:
@@ -64,7 +64,7 @@ class Connection:
         self._socket.close()
 
 
-def connect(host: str, port: int, context: SSLContext | None, until: float) -> Connection:
+def connect(host: str, port: int, context: SSLContext | None, until: float) -> RemoteConnection:
     """A new connection, made by the time `until` on `time.perf_counter`. Raises `OSError`, `TimeoutError` at that time.
 
     The addresses of the host are tried one after another. With a `context`, the certificate and its name are verified.
@@ -79,7 +79,7 @@ def connect(host: str, port: int, context: SSLContext | None, until: float) -> C
             if context is not None:
                 opened.settimeout(_left(until))
                 opened = context.wrap_socket(opened, server_hostname=host)
-            return Connection(opened, secure=context is not None)
+            return RemoteConnection(opened, secure=context is not None)
         except TimeoutError:
             opened.close()
             raise

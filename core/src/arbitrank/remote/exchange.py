@@ -14,7 +14,7 @@ from time import perf_counter, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from arbitrank.guard import Fault, guarded
-from arbitrank.remote.connection import Connection
+from arbitrank.remote.connection import RemoteConnection
 from arbitrank.remote.http_reply import BadReply, ReplyReader
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _Unanswered(ConnectionResetError):
 class _Attempt:
     """A call over one connection: what is not sent yet, and the reader of the reply."""
 
-    def __init__(self, connection: Connection, call: bytes, limit: int) -> None:
+    def __init__(self, connection: RemoteConnection, call: bytes, limit: int) -> None:
         self.connection, self.reader = connection, ReplyReader(limit)
         self._unsent = memoryview(call)
 
