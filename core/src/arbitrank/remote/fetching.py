@@ -20,7 +20,7 @@ from arbitrank.packed import packed
 from arbitrank.remote.client import Client
 from arbitrank.remote.host import Begun, RemoteHost, RemoteModel
 from arbitrank.remote.messages import MAX_REPLY
-from arbitrank.remote.sent import filled, sent, target
+from arbitrank.remote.sent import SentParts, encode, filled, target
 from arbitrank.remote_entry import RemoteEntry
 from arbitrank.values import Hypothesis, Request
 from arbitrank.wire.json_text import json_object, parsed
@@ -31,8 +31,6 @@ __all__ = ["OWN", "FetchingModel", "ReplyFormat"]
 
 OWN = "hypotheses"
 """The format of a line of a hypotheses file."""
-
-_encode = msgspec.json.encode
 
 
 class ReplyFormat:
@@ -62,7 +60,7 @@ class FetchingModel(RemoteModel):
 
     def __init__(self, name: str, host: RemoteHost, client: Client, format: ReplyFormat, ranker: Model) -> None:
         super().__init__(name, host, client)
-        self.ranker, self._format = ranker, format
+        self.ranker, self._format, self._sent = ranker, format, SentParts(client.entry)
         self.context_keys, self.hypothesis_features = ranker.context_keys, ranker.hypothesis_features
 
     def begin(self, request: Request, given: Sequence[Hypothesis] | None, explain: bool, began: float) -> Begun:
@@ -71,9 +69,9 @@ class FetchingModel(RemoteModel):
         if given is not None:
             return lambda: query_prepared(self.name, self.ranker, shared, given, explain)
         entry = self.client.entry
-        parts = sent(request, entry)
+        parts = self._sent(request)
         method, path = target(entry, self.client.path(), parts)
-        body = None if method == "GET" else packed(_encode, filled(entry, parts))
+        body = None if method == "GET" else packed(encode, filled(entry, parts))
         exchange = self.call(method, path, body, began, MAX_REPLY)
         return exchange, lambda reply, ms: self._ranked(reply, ms, shared, explain)
 

@@ -16,14 +16,12 @@ from arbitrank.packed import packed
 from arbitrank.remote.client import Client
 from arbitrank.remote.host import Begun, RemoteHost, RemoteModel
 from arbitrank.remote.messages import MAX_REPLY, PROTOCOL, RANK, RemoteCall, RemoteReply, read_reply
-from arbitrank.remote.sent import sent
+from arbitrank.remote.sent import SentParts, encode
 from arbitrank.scales import Scales, shown
 from arbitrank.scores import Kept, ScoreError, distinct, only, read_hypotheses
 from arbitrank.values import Hypothesis, Request
 
 __all__ = ["RankingModel"]
-
-_encode = msgspec.json.Encoder(enc_hook=dict).encode
 
 
 class RankingModel(RemoteModel):
@@ -32,7 +30,7 @@ class RankingModel(RemoteModel):
     def __init__(self, name: str, host: RemoteHost, client: Client, scales: Scales) -> None:
         super().__init__(name, host, client)
         self._scales, self._shown = scales, shown(scales) or None
-        self._target = client.path(RANK)
+        self._target, self._sent = client.path(RANK), SentParts(client.entry)
 
     def begin(self, request: Request, given: Sequence[Hypothesis] | None, explain: bool, began: float) -> Begun:
         """Send what the entry allows; hypotheses that are given are read before, and each is sent once."""
@@ -49,8 +47,8 @@ class RankingModel(RemoteModel):
             if (kept := distinct(read)) is not None:
                 read, given = only(read, kept), only(given, kept)
         remaining = max(entry.deadline_ms - 1e3 * (perf_counter() - began), 0.0)
-        message = RemoteCall(PROTOCOL, round(remaining, 3), explain, sent(request, entry), read)
-        exchange = self.call("POST", self._target, packed(_encode, message), began, MAX_REPLY)
+        message = RemoteCall(PROTOCOL, round(remaining, 3), explain, self._sent(request), read)
+        exchange = self.call("POST", self._target, packed(encode, message), began, MAX_REPLY)
         return exchange, lambda body, ms: self._read(body, ms, given, kept, explain)
 
     def _read(

@@ -1,4 +1,4 @@
-"""Parts of a request that an entry has sent, and calls of vendors that are made of them."""
+"""Parts of a request that are sent, by an entry, and calls of vendors that are made of them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,40 @@ import msgspec
 from arbitrank.remote_entry import PLACEHOLDER, RemoteEntry
 from arbitrank.values import Request
 
-__all__ = ["filled", "sent", "target"]
+__all__ = ["SentParts", "encode", "filled", "target"]
+
+encode = msgspec.json.Encoder(enc_hook=dict).encode
+"""Encoder of calls; a context may be a read-only mapping."""
 
 _TEXT = "{utterance}"
 _BODIES: Mapping[str, dict[str, Any]] = {"rasa": {"text": _TEXT}}
 """Bodies of calls by format, where the entry states none."""
 
 
-def sent(request: Request, entry: RemoteEntry) -> dict[str, Any]:
-    """The parts of a request that are sent, without those that it lacks."""
-    found: dict[str, Any] = {}
-    if entry.allows("utterance"):
-        found |= {"utterance": request.utterance, "utterances": msgspec.to_builtins(request.utterances)}
-    keys = entry.context_keys
-    found["context"] = {key: value for key, value in request.context.items() if keys is None or key in keys}
-    for name in ("session", "account", "dialogue", "id"):
-        if entry.allows(name):
-            found[name] = getattr(request, name)
-    return {name: value for name, value in found.items() if value not in (None, (), [], {})}
+class SentParts:
+    """The parts of a request that an entry has sent, as an object of JSON without those that it lacks."""
+
+    def __init__(self, entry: RemoteEntry) -> None:
+        self._keys = entry.context_keys
+        self._utterance = entry.allows("utterance")
+        self._others = tuple(name for name in ("session", "account", "dialogue", "id") if entry.allows(name))
+
+    def __call__(self, request: Request) -> dict[str, Any]:
+        """The parts of one request."""
+        found: dict[str, Any] = {}
+        if self._utterance and request.utterance is not None:
+            found["utterance"] = request.utterance
+        if self._utterance and request.utterances:
+            found["utterances"] = request.utterances
+        context = request.context
+        if self._keys is not None:
+            context = {key: context[key] for key in self._keys if key in context}
+        if context:
+            found["context"] = context
+        for name in self._others:
+            if (value := getattr(request, name)) is not None:
+                found[name] = value
+        return found
 
 
 def target(entry: RemoteEntry, path: str, parts: Mapping[str, Any]) -> tuple[str, str]:
@@ -62,9 +78,7 @@ def _replaced(text: str, parts: Mapping[str, Any], written: Callable[[str], str]
 
     def part(found: Any) -> str:
         value = _part(found[1], parts)
-        return written(
-            "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        )
+        return written("" if value is None else value if isinstance(value, str) else encode(value).decode())
 
     return PLACEHOLDER.sub(part, text)
 
