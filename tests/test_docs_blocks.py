@@ -48,6 +48,7 @@ NOT_RUN = {
     "backup.sh": "makes an archive; test_deploy.py runs it",
     "groupadd": "makes a group",
     "usermod": "puts a user into a group",
+    "uvicorn": "serves until it is stopped; the tests of a distribution that `new --remote` made serve it",
 }
 """Other programs in examples of the shell, and why they are not run."""
 
