@@ -30,15 +30,15 @@ function filled(made, attributes, children) {
 
 const rounded = (x, digits) => x.toFixed(digits).replace("-", "−");
 export const percent = (x, digits = 1) => `${rounded(100 * x, digits)} %`;
-const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-const hour = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { month: "short", day: "numeric" });
+const hour = new Intl.DateTimeFormat("en-GB", { weekday: "short", hour: "2-digit", minute: "2-digit" });
 
 const FORMATS = {
   share: { tick: (x) => percent(x, 0), full: (x) => percent(x) },
   number: { tick: (x) => String(+x.toPrecision(6)), full: (x) => String(+x.toPrecision(4)) },
   time: {
     tick: (x, span) => (span > 2 * 86400 ? day : hour).format(new Date(1000 * x)),
-    full: (x) => new Date(1000 * x).toLocaleString(),
+    full: (x) => new Date(1000 * x).toLocaleString("en-GB"),
   },
 };
 

@@ -99,6 +99,6 @@ function overTime(report, { highlight }, titles) {
   const x = { label: "time", kind: "time", range: [times[0].begin, Math.max(report.end, times.at(-1).begin + report.seconds)] };
   return h("section", {}, h("h2", {}, "Over time"),
     linePlot({ label: `P(right) of ${whose}`, x, y: { label: "probability, share", kind: "share", range: [0, 1] }, series, highlight: "came true", marks, height: 260 }),
-    linePlot({ label: `Calibration error of ${whose}`, x, y: { label: "ECE", kind: "share", range: [0, Math.max(0.05, ...errors.flatMap((one) => one.points.map((p) => p.y)))] }, series: errors, marks, height: 220 }),
+    linePlot({ label: `Calibration error of ${whose}`, x, y: { label: "ECE", kind: "share", range: [0, 1.1 * Math.max(0.05, ...errors.flatMap((one) => one.points.map((p) => p.y)))] }, series: errors, marks, height: 220 }),
     marks.length ? h("p", { class: "note" }, "A dashed line marks another version: ", marks.map((one) => `${one.text}. `)) : null);
 }

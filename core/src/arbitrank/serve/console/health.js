@@ -58,8 +58,9 @@ function summary(ready, alarms) {
 
 function problems({ problems: texts, kinds = [] }) {
   if (!texts.length) return h("p", { class: "note" }, "None.");
-  return h("ul", { class: "problems" }, texts.map((text, i) => h("li", {}, badge(kinds[i] ?? "problem", "bad"), " ", text,
-    h("span", { class: "note" }, ` – runbook: ${kinds[i] ?? "problem"}`))));
+  return h("div", {},
+    h("ul", { class: "problems" }, texts.map((text, i) => h("li", {}, badge(kinds[i] ?? "problem", "bad"), " ", text))),
+    h("p", { class: "note" }, "What to do stands in the runbook, docs/how-to/runbook.md, under these words."));
 }
 
 function watched(watch) {

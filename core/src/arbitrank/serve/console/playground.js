@@ -106,7 +106,7 @@ function requestForm(params, known, signal) {
   let other = null;
   const comparing = h("button", { type: "button", on: { click: () => compare(!other) } }, "Compare with another");
   const sides = h("div", { class: "sides" }, first.node, second);
-  const node = h("form", { class: "card" }, field("Request", words), bringing, more, sides,
+  const node = h("form", { class: "card" }, field("Request", words), bringing, sides, more,
     h("div", { class: "row" }, h("button", { type: "submit", class: "primary" }, "Ask"), comparing,
       h("span", { class: "note" }, "Enter asks.")));
 

@@ -128,7 +128,8 @@ const isNumber = (one) => typeof one === "string" && /^[\d−+<>–±]/.test(one
 
 /** Milliseconds of a number of seconds; null is beyond the last bucket of the histogram. */
 export function milliseconds(seconds) {
-  return seconds === null || seconds === undefined ? "slower than the last bucket" : `${(1000 * seconds).toPrecision(2)} ms`;
+  if (seconds === null || seconds === undefined) return "slower than the last bucket";
+  return seconds >= 10 ? `${seconds.toFixed(0)} s` : `${Number((1000 * seconds).toPrecision(2))} ms`;
 }
 
 /** The span of a report in words. */
@@ -150,7 +151,7 @@ export function recalibrated(state) {
 
 /** What a report could not judge, one a line. */
 export function notesOf({ notes }) {
-  return notes.length > 0 && h("ul", { class: "note" }, notes.map((text) => h("li", {}, `${text[0].toUpperCase()}${text.slice(1)}.`)));
+  return notes.length === 0 ? "" : h("ul", { class: "note" }, notes.map((text) => h("li", {}, `${text[0].toUpperCase()}${text.slice(1)}.`)));
 }
 
 /** The changes of a name, the last first. */

@@ -23,11 +23,18 @@ export async function changedStages(signal) {
 export async function stageTable(signal) {
   const rows = (await changedStages(signal)).map((one) => [
     h("a", { href: `#/domains?name=${encodeURIComponent(one.domain)}` }, STAGES[one.domain]),
-    one.serving?.version ?? "none", shortVersion(one.state.stable), shortVersion(one.state.candidate),
+    answersWith(one), shortVersion(one.state.stable), shortVersion(one.state.candidate),
     one.state.canary ? percent(one.state.canary) : "–", one.serving?.problem ?? "",
   ]);
   return rows.length ? h("section", {}, h("h2", {}, "Stages and settings"),
     table(["stage", "answers with", "stable", "candidate", "canary", "problem"], rows, "Stages and settings")) : "";
+}
+
+/** The version that answers, or by what else it is done. */
+function answersWith({ domain, serving }) {
+  if (serving?.origin === "operator") return "the command line's settings";
+  if (!serving) return domain === ".shortlist" ? "not used: the service has no --shortlist" : "nothing";
+  return shortVersion(serving.version);
 }
 
 /** One stage: what answers, its changes and its history. */
@@ -40,8 +47,7 @@ export async function showStage(main, name, signal) {
   }
   main.append(
     facts([
-      ["answers with", versions.serving?.version ? h("span", {}, shortVersion(versions.serving.version), ` (${versions.serving.origin})`)
-        : `no version: ${UNTOUCHED[name][1]}`],
+      ["answers with", versions.serving?.version ? answersWith(versions) : `no version: ${UNTOUCHED[name][1]}`],
       ["problem", versions.serving?.problem ?? "none"],
       ["versions in the store", versions.versions.join(", ") || "none"],
     ]),
