@@ -18,10 +18,12 @@ from distributions import install, serving
 from services import Service
 from waiting import until
 
+from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.evaluate.plot_data import calibration_data
 from arbitrank.evaluate.reliability import reliability_curve
 from arbitrank.pages import _environment
 from arbitrank.serve.auth import make_token
+from arbitrank.store.decision_settings import save_decisions
 from arbitrank.store.store import Store, open_store
 
 __all__ = ["chromium", "pages"]
@@ -103,6 +105,7 @@ def console(tmp_path_factory: pytest.TempPathFactory, site: Path, chromium: Any)
     folder = tmp_path_factory.mktemp("reports")
     log = log_of(filled(folder), folder / "log")
     with Service(site, folder / "store", "--log", str(log), "--watch-every", "1") as service:
+        service.folder = folder  # type: ignore[attr-defined]
         until(lambda: service.call("GET", "/v1/status")[1]["watched"])
         yield service
 
@@ -151,6 +154,8 @@ def test_calibration_is_shown_by_context_by_domain_and_over_time(pages: Pages) -
     assert "shades" in plot(page, 1).locator("figcaption").inner_text()
     page.get_by_label("Claim", exact=True).select_option("mine")
     assert plot(page).locator(".line").count() == 2
+    page.get_by_role("button", name="Look now").press("Enter")
+    page.get_by_role("button", name="Look now").wait_for()
     labels = plot(page).locator("text.label").all_text_contents()
     assert labels == ["claimed probability", "share that is its own"]
 
@@ -279,6 +284,31 @@ def test_decision_settings_have_a_page_with_their_history(pages: Pages, console:
     assert "Nothing was ever changed" in page.locator("main").inner_text()
     assert page.get_by_role("button", name="Shrink", exact=True).is_disabled()
     page.fits()
+
+
+def test_a_stage_is_seen_with_its_versions_and_its_change_has_a_report(pages: Pages, console: Service) -> None:
+    folder = console.folder  # type: ignore[attr-defined]
+    save_decisions(DecisionSettings(none=0.0), folder / "none")
+    version = open_store(folder / "store", environment={}).publish(folder / "none").version
+    page = pages(width=360)
+    page.open("#/domains")
+    row = page.get_by_role("group", name="Stages and settings").locator("tbody tr")
+    assert version in row.inner_text()
+    assert "the command line's settings" in row.inner_text()
+    row.get_by_role("link").press("Enter")
+    page.get_by_role("button", name="Promote", exact=True).press("Enter")
+    page.locator(".impact").wait_for(timeout=60_000)
+    text = page.locator(".impact").inner_text()
+    assert all(
+        part in text for part in ("Its gate judges it on the audit set", "this report does", "out of scope", HOSTILE)
+    )
+    assert page.locator("path.flow").count() >= 1
+    page.accessible()
+    page.fits()
+    page.open("#/impact")
+    page.get_by_label("Domain or stage").select_option(".decisions")
+    page.get_by_role("button", name="Replay").press("Enter")
+    page.locator(".impact").wait_for(timeout=60_000)
 
 
 def test_the_plots_of_a_reports_page_highlight_and_hide_and_no_name_ends_its_script(pages: Pages) -> None:

@@ -258,6 +258,16 @@ def test_a_logged_answer_becomes_an_incident_by_who_may_read_the_log_and_publish
     assert (case.request.utterance, case.notes.reason, case.notes.owner) == ("it is dark", "no lamp", "team")
 
 
+def test_the_watch_looks_when_it_is_asked(service: Service) -> None:
+    def watched() -> float:
+        return service.call("GET", "/v1/status")[1]["watched"] or 0.0
+
+    until(watched)
+    status, asked, _ = service.call("POST", "/v1/health/look")
+    assert (status, asked["watched"]) == (200, watched())
+    until(lambda: watched() > asked["watched"])  # the next look by itself is minutes away
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=9999", "limit=x", "action=maybe", "below=much", "colour=red"])
 def test_a_bad_query_of_the_log_is_refused(service: Service, query: str) -> None:
     status, error, _ = service.call("GET", f"/v1/log?{query}")

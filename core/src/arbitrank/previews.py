@@ -34,7 +34,7 @@ from arbitrank.promotion import consider
 from arbitrank.registry import domain_named
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import read_card
-from arbitrank.store.kinds import train_command
+from arbitrank.store.kinds import DECISIONS, train_command
 from arbitrank.store.loading import present
 from arbitrank.store.state import first_share
 from arbitrank.store.store import Store
@@ -163,6 +163,8 @@ def stage_preview(
     impact, found = answered_impact(path, before.answer, after.answer, name, versions, since=since, called=called)
     judged = "on the audit set" if judgement.audit is not None else "on no request, as the store has no audit set"
     notes = [f"its gate judges it {judged}", *notes, *impact.notes]
+    if name == DECISIONS and not found.labelled["unowned"].any():
+        notes.append("no request is known to be out of scope, so the gate counts no decision none; this report does")
     impact = replace(impact, suites=judgement.suites, notes=notes)
     return Preview(name, verb, number, impact, judgement.reasons, answer_curves(impact, found), {})
 

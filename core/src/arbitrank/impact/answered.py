@@ -43,7 +43,7 @@ def answered_impact(
     """The impact of replacing a version of the stage `name` by another on the requests of a file or a log's folder.
 
     Of more than `most` requests, since then, a random sample is answered, always the same. Raises `DataError` where the
-    file cannot be read, or holds no request.
+    file cannot be read, or holds no request. The decision "none" is an answer like others, as users have it.
     """
     found, sample, n = Replayed(), list[tuple[int, Logged]](), 0
     requests, draw = source(path), random.Random(0)
@@ -60,7 +60,7 @@ def answered_impact(
     notes = _Notes()
     for start in range(0, len(sample), CHUNK):
         _answer(sample[start : start + CHUNK], before, after, found, notes)
-    impact = impact_of(found, _DECIDED, name, versions, called or path.name)
+    impact = impact_of(found, _DECIDED, name, versions, called or path.name, none_counts=True)
     drawn = [f"{len(sample):,} of {n:,} requests, drawn at random"] if n > len(sample) else []
     return replace(impact, notes=[*drawn, *notes.texts(len(sample))]), found
 

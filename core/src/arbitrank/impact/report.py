@@ -158,16 +158,24 @@ def measure(
 
 
 def impact_of(
-    found: Replayed, settings: DecisionSettings, name: str, versions: tuple[str | None, str], on: str, seed: int = 0
+    found: Replayed,
+    settings: DecisionSettings,
+    name: str,
+    versions: tuple[str | None, str],
+    on: str,
+    seed: int = 0,
+    *,
+    none_counts: bool = False,
 ) -> Impact:
     """The report on replayed requests by their rows alone; `versions` of `name` are those before and after.
 
-    `settings` are those that the rows are decided by.
+    `settings` are those that the rows are decided by. With `none_counts` the decision "none" is an answer whatever
+    requests there are.
     """
     rows = found.rows
-    decisions = _counting(rows, settings)
+    decisions = settings if none_counts else _counting(rows, settings)
     flipped, kind = flips(rows, decisions)
-    comparison = _Comparison(found, settings, seed)
+    comparison = _Comparison(found, decisions, seed)
     labelled = comparison.rows
     devices = labelled["device"]
     owned = {name: found.owned(name) for name in sorted({name for names in found.owners for name in names})}
@@ -221,9 +229,9 @@ def _counting(rows: Rows, decisions: DecisionSettings) -> DecisionSettings | Non
 class _Comparison:
     """Both sides of the requests with a truth, and each request's measures."""
 
-    def __init__(self, found: Replayed, decisions: DecisionSettings, seed: int) -> None:
+    def __init__(self, found: Replayed, decisions: DecisionSettings | None, seed: int) -> None:
         self.rows, self.seed = found.labelled, seed
-        self.results = list(results(found, decisions).values())
+        self.results = [judged(self.rows, side, decisions) for side in SIDES]
         self.columns = [np.ascontiguousarray(measured(one).T) for one in self.results]
 
     def slice(self, chosen: NDArray[np.bool_], headed_by: int | None = None) -> Slice:

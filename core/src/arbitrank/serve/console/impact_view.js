@@ -2,16 +2,17 @@
 
 import { badge, h } from "./elements.js";
 import { calibrationPlot, flowPicture, intervalPlot } from "./plots.js";
-import { count, percent, signed } from "./text.js";
-import { bandBadge, table } from "./reports.js";
+import { count, own as named, percent, signed } from "./text.js";
+import { STAGES, bandBadge, notesOf, table } from "./reports.js";
 
 /** The whole report of a preview, as `POST /v1/domains/{domain}/impact` replies it. */
 export function impactView({ domain, verb, impact, reasons, curves, own, too_sure: sure }) {
   return h("div", { class: "impact" },
-    h("p", {}, `${domain}: `, h("code", {}, impact.after), " in place of ", h("code", {}, impact.before ?? "nothing"),
+    h("p", {}, `${named(STAGES, domain) ?? domain}: `, h("code", {}, impact.after), " in place of ",
+      impact.before === null ? (named(STAGES, domain) ? "no version" : "nothing") : h("code", {}, impact.before),
       `, on ${count(impact.n, "request")} of ${impact.on}, ${impact.labelled} with a truth; ${impact.flips} are answered differently.`),
     verdict(verb, impact, reasons, sure),
-    impact.notes.length ? h("ul", { class: "note" }, impact.notes.map((text) => h("li", {}, text))) : null,
+    notesOf(impact),
     section("Flips between domains", flips(impact)),
     section("The twenty that matter most", worst(impact.worst)),
     impact.pooled ? [
@@ -20,7 +21,7 @@ export function impactView({ domain, verb, impact, reasons, curves, own, too_sur
       section("Neighbours", slicesTable(slices(impact), "By the domain that owns the request")),
       Object.keys(impact.per_device).length ? section("Devices", slicesTable(Object.entries(impact.per_device), "By device")) : null,
       section("Calibration of the answers", sides(curves)),
-      section(`Calibration of ${domain}, on every request that it has a reading of`, sides(own)),
+      named(STAGES, domain) ? null : section(`Calibration of ${domain}, on every request that it has a reading of`, sides(own)),
     ] : null,
     suites(impact), value(impact), segments(impact), shares(impact));
 }

@@ -38,7 +38,7 @@ export function loggedView(row, answer) {
   const others = Object.entries(answer ? row.versions ?? {} : {})
     .filter(([name, version]) => own(answer.domains, name) && answer.domains[name].version !== version);
   return h("section", { class: "card", "aria-label": "As logged" }, h("h2", {}, `As it was answered, ${when(row.time)}`),
-    h("p", { class: "decision" }, decisionBadge(row.action), " ", row.domain ? [h("strong", {}, row.domain), ` ${row.intent}, ${percent(row.probability)} right`] : "no reading",
+    h("p", { class: "then" }, decisionBadge(row.action), " ", row.domain ? [h("strong", {}, row.domain), ` ${row.intent}, ${percent(row.probability)} right`] : "no reading",
       (row.slots ?? []).map((slot) => [" ", h("span", { class: "slot" }, `${slot.name}: `, h("b", {}, slot.value))]),
       row.reason && h("span", { class: "note" }, ` – ${row.reason}`), " ",
       answer && badge(same ? "the same today" : "another answer today", same ? "good" : "warn")),
