@@ -58,6 +58,7 @@ LONG = (
     "test_benchmarks_console.py::test_a_look_shows",
     "test_benchmarks_soak.py::test_a_short_run_loses_no_call_",
     "test_benchmarks_context.py::test_with_device_and_own_catalogue_",
+    "test_benchmarks_remote.py::test_remotes_workers_and_this_process_answer_in_turns",
     "test_benchmarks_retrain.py::test_the_figures_are_ratios_of_what_was_measured_in_one_run",
     "test_benchmarks_swap.py::test_the_benchmark_measures_latency_beside_swaps",
     "test_benchmarks_watch.py::test_weekends_alarm_nobody",

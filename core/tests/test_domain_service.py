@@ -16,12 +16,17 @@ from fakes import FakeDomain, FakeModel, artifact
 from starlette.exceptions import HTTPException
 
 from arbitrank.arbitration import dispatch
+from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.outcomes import Answered
 from arbitrank.domain import Model, Scores, Skill
 from arbitrank.errors import InputError
+from arbitrank.registry import Loaded
+from arbitrank.remote.discovery import remotes_in
 from arbitrank.serve import domain_service
 from arbitrank.serve.auth import make_token
 from arbitrank.serve.domain_service import TOKENS, application
+from arbitrank.store.artifact import read_manifest
+from arbitrank.store.loading import load_domains, load_model
 from arbitrank.store.store import open_store
 from arbitrank.testing.served import served
 from arbitrank.values import Hypothesis, Request
@@ -107,8 +112,6 @@ def test_it_states_the_domain_and_a_version_of_its_weights(url: str, tmp_path: P
 def test_it_recognises_and_ranks_as_the_domain_does_in_a_process(url: str, tmp_path: Path) -> None:
     _, reply = ranked(url, {"request": {"utterance": "lamp on", "context": {"device": "tv"}}, "explain": True})
     domain = lamps(tmp_path)
-    from arbitrank.store.loading import load_model
-
     here = dispatch.query("lamps", load_model(domain, domain.shipped), Request(utterance="lamp on"), None, explain=True)
     assert isinstance(here, Answered)
     assert (reply["mine"], reply["right"]) == (here.scores.mine, here.scores.right.tolist())
@@ -127,6 +130,28 @@ def test_given_hypotheses_are_ranked_as_probabilities_whatever_scale_the_domain_
 def test_a_confidence_that_is_none_is_a_failure(url: str) -> None:
     _, reply = ranked(url, {"request": {}, "hypotheses": [reading("Do", domain_confidence=7)]})
     assert "7 is out of range" in reply["failure"]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_as_a_remote_domain_it_answers_as_it_does_in_the_process_that_answers(
+    tmp_path: Path, tokens: tuple[Path, str, str], given: bool
+) -> None:
+    """Of the same version, with the same probabilities and reasons; of hypotheses on the domain's scale too."""
+    domain, folder = lamps(tmp_path), tmp_path / "shipped"
+    (tmp_path / "token").write_text(tokens[1])
+    hypotheses = (Hypothesis("lamps", "Do", 80, 50), Hypothesis("lamps", "Undo", 40)) if given else None
+    request = Request(utterance="lamp on", hypotheses=hypotheses)
+    with served(application(domain, tokens=tokens[0])) as url:
+        file = tmp_path / "arbitrank.toml"
+        file.write_text(f'[domains.lamps]\nurl = "{url}"\ntoken_file = "{tmp_path / "token"}"\n')
+        (found,), _ = remotes_in({"ARBITRANK_CONFIG": str(file)}, None)
+        assert isinstance(found, Loaded)
+        store = open_store(tmp_path / "store", environment={})
+        there = Arbitrator(load_domains({"lamps": found.domain}, store)).answer(request, explain=True)
+    here = Arbitrator(load_domains({"lamps": domain}, store)).answer(request, explain=True)
+    assert here.ranked
+    assert there.ranked == here.ranked
+    assert there.domains["lamps"].version == here.domains["lamps"].version == read_manifest(folder).version
 
 
 @pytest.mark.parametrize("does", ["raise", "nan"])
