@@ -19,6 +19,7 @@ from test_serve_readiness import ANSWERS, state
 from arbitrank.arbitration.arbitrator import Arbitrator
 from arbitrank.arbitration.dispatch import Host, HostedModel, query_all
 from arbitrank.arbitration.outcomes import Failed
+from arbitrank.arbitration.recalibration import recalibration
 from arbitrank.domain import Domain, Settings
 from arbitrank.evaluate import plugins
 from arbitrank.learn import files
@@ -30,6 +31,7 @@ from arbitrank.store.artifact import Manifest, seal
 from arbitrank.store.key_files import keygen
 from arbitrank.store.loading import load_domains
 from arbitrank.store.signing import Keys
+from arbitrank.store.state import served_with
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Example, Hypothesis, Request, Truth
 
@@ -103,6 +105,18 @@ def test_the_store_has_no_weights_of_a_remote_that_ranks(tmp_path: Path, store: 
     with fake_remote() as server, followed(store, weather=domain_at(server.url)) as live:
         assert answered_by(live) == ("v1", "v1")
         assert load_domains({"weather": domain_at(server.url)}, store)["weather"].version == "v1"  # type: ignore[union-attr]
+
+
+def test_a_recalibration_is_the_operators_here_as_well(store: Store) -> None:
+    number, before = store.state("weather")
+    store.change("weather", "shrink", served_with(before, recalibration(0.5, 0.0)), number)
+    with fake_remote() as server:
+        with followed(store, weather=domain_at(server.url)) as live:
+            answers = [live.answer(RAIN)]
+        answers.append(Arbitrator(load_domains({"weather": domain_at(server.url)}, store)).answer(RAIN))
+    assert [one.domains["weather"].shrunk for one in answers] == [2.0, 2.0]
+    claims = [one.ranked[0].domain_probability for one in answers]
+    assert claims == pytest.approx([0.75, 0.75])  # odds of 9 to 1, then of 3 to 1
 
 
 def test_no_signature_of_a_remote_is_demanded(tmp_path: Path) -> None:

@@ -181,7 +181,10 @@ def _by_host(
             hosts.setdefault(id(model.host), (model.host, {}))[1][name] = model
         else:
             local[name] = model
-    return local, [hosts[key] for key in sorted(hosts, key=lambda key: (not hosts[key][0].shared, key))]
+    order = [hosts[key] for key in sorted(hosts)]
+    if shared := [one for one in order if one[0].shared]:
+        order = [*shared, *(one for one in order if not one[0].shared)]
+    return local, order
 
 
 def is_hosted(model: Model) -> TypeGuard[HostedModel]:

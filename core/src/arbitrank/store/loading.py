@@ -285,7 +285,8 @@ def _loaded(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) 
 
 def _load(name: str, domain: Domain, store: Store, scales: Mapping[str, str]) -> Serving:
     if isinstance(domain, ServiceDomain):
-        return domain.serving(scales)
+        stated, (_, state) = domain.serving(scales), store.state(name)
+        return Serving(stated.model, stated.version, stated.origin, state.served_by)
     found = present(name, domain, store)
     check_scales(found.manifest, domain, scales)
     model = serving_model(domain, load_model(domain, found.folder, scales))
