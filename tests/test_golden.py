@@ -31,7 +31,7 @@ ADDED = frozenset(
     | {"shift", "recalibration", "recalibrate", "/v1/health/domains", "overrode"}
     | {"overlapping", "/v1/domains/{domain}/skills"}
     | {"selection", "session", "value", "with_selection"}
-    | {"risk", "accept_by", "bound", "suites", "segments", "box"}
+    | {"risk", "accept_by", "bound", "suites", "segments", "box", "url"}
     | {"/", "/console/{file}", "/v1/log", "/v1/reliability", "/v1/service", "/v1/status", "/v1/try"}
     | {f"/v1/domains/{{domain}}/{name}" for name in ("card", "impact", "incidents", "shrink")}
 )
