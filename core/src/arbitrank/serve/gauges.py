@@ -92,10 +92,13 @@ def _versions(live: LiveStatus) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _followed(live: LiveStatus) -> dict[str, list[Sample]]:
+    away = {name for name, one in live.remotes.items() if one.problem}
     samples: dict[str, list[Sample]] = {
         "store_age_seconds": [((), live.silent if live.age is None else live.age)],
         "swaps": [((), live.swaps)],
-        "domain_up": [((name,), float(one.version is not None)) for name, one in live.domains.items()],
+        "domain_up": [
+            ((name,), float(one.version is not None and name not in away)) for name, one in live.domains.items()
+        ],
         "domain_breaker_open": [((name,), float(one.breaker is not None)) for name, one in live.domains.items()],
         "canary_share": [((name,), one.state.canary) for name, one in live.domains.items() if one.state.candidate],
     }
