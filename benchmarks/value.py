@@ -8,8 +8,8 @@ numbers. Sessions have one to eight requests; bbai's are of similar questions.
 A log is drawn from these as a service writes it: whole sessions fall into a canary, or into exploration among claims
 close to the greatest. `arbitrank.outcomes.value` estimates from it alone. Over --draws logs of each candidate: the
 share of 95 % intervals that hold the true difference; the spread of DR over that of IPS; and the share of verdicts
-(better, worse) with the sign of the truth. --log N: instead, the time that `arbitrank value` takes on a log of N
-requests to three domains, with fifteen hypotheses and a reaction each.
+(better, worse) with the sign of the truth. --log N: instead, the time and the memory that `arbitrank value` takes on a
+log of N requests to three domains, in sessions of three, with fifteen hypotheses and a reaction each.
 """
 
 from __future__ import annotations
@@ -17,33 +17,36 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from arbitrank.answerlog.feedback import Feedback
-from arbitrank.answerlog.joining import view
-from arbitrank.answerlog.reader import lines_of
+from arbitrank.arbitration.outcomes import Arbitration
 from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.impact.plan import plan
 from arbitrank.impact.value_work import unused_in, valued
 from arbitrank.impact.valued import value_of
 from arbitrank.live.live import Live
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
+from arbitrank.outcomes.draws import draw, draw_key
 from arbitrank.outcomes.propensities import selection_of
 from arbitrank.outcomes.value import ValueSettings, estimate
 from arbitrank.probability import Floats, log_odds, sigmoid
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Request
-from arbitrank.wire.requests import Logged, decode_logged
+from arbitrank.wire.requests import Logged
 from benchmarks.common import DATA, note, show, table
 from benchmarks.exchanged import World as Exchanged
 from benchmarks.exchanged import world
@@ -54,6 +57,7 @@ DOMAINS = 4  # that are exchanged, one at a time
 SHARES = (0.05, 0.2, 0.5)
 WITHIN, BUDGET = 0.3, 0.2  # exploration: claims within that of the greatest, by that share of the sessions
 ESTIMATORS = ("ips", "snips", "dr")
+EXCHANGED, SHARE = "domain1", 0.3  # of the log of a service: the domain with a canary, and its share
 
 
 @dataclass(frozen=True)
@@ -226,43 +230,45 @@ def timed(n: int, jobs: int) -> dict[str, float]:
         out = Path(folder)
         made = world(out / "world", domains=3, train=800, held=2_000)
         store = made.fill(open_store(out / "store", environment={}))
-        candidate = made.build("domain1", out / "candidate", 100)
-        store.publish(candidate)
-        store.canary("domain1", 0.3)
-        _write(made, store, out / "log", n)
-        plan_of = plan(made.domains, store, "domain1", candidate)
+        candidate = made.build(EXCHANGED, out / "candidate", 100)
+        version = store.publish(candidate)
+        store.canary(EXCHANGED, SHARE)
+        _write(made, store, version, out / "log", n)
+        plan_of = plan(made.domains, store, EXCHANGED, candidate)
         size = sum(path.stat().st_size for path in (out / "log").iterdir())
-        began, processor = time.perf_counter(), time.process_time()
+        began, processor = time.perf_counter(), _processor()
         found = valued(plan_of, out / "log", jobs=jobs)
         report = value_of(found, plan_of, "log", unused=unused_in(found, out / "log"))
-        seconds, processor = time.perf_counter() - began, time.process_time() - processor
-        reading = time.process_time()
-        for _, line in lines_of(view(out / "log")):
-            assert isinstance(line, bytes)
-            decode_logged(line)
-        reading = time.process_time() - reading
+        seconds = time.perf_counter() - began
+        get_reusable_executor().shutdown(wait=True)  # processes count once they have ended
+        processor = _processor() - processor
+        memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     assert report.estimate is not None
     return {
-        "requests": n, "jobs": jobs, "log_mb": size / 1e6, "seconds": seconds, "seconds_million": 1e6 * seconds / n,
-        "processor_us": 1e6 * processor / n, "over_reading": processor / reading,
+        "requests": n, "jobs": jobs, "sessions": report.estimate.sessions, "log_mb": size / 1e6, "seconds": seconds,
+        "seconds_million": 1e6 * seconds / n, "processor_million": 1e6 * processor / n, "own_mb": memory[0],
+        "process_mb": memory[1],
     }  # fmt: skip
 
 
-def _write(made: Exchanged, store: Store, folder: Path, n: int) -> None:
-    """A log of n requests, four sessions for each example, repeated."""
+def _processor() -> float:
+    """Seconds of processor time of this process and of those that have ended."""
+    each = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in each)
+
+
+def _write(made: Exchanged, store: Store, candidate: str, folder: Path, n: int) -> None:
+    """A log of n requests in sessions of three: the held examples, repeated, each as the arm of its session answers."""
     folder.mkdir()
     encode = msgspec.json.Encoder().encode
     with Live(made.domains, store, selftest=lambda folder, name: None) as live:
         live.look()
-        answered = []
-        for number, example in enumerate(made.held):
-            for session in range(4):
-                asked = replaced(example.request, session=f"{number}-{session}")
-                answered.append((asked, live.arbitrate(asked), example.truth))
+        answered = [(example, _arms(live, example.request)) for example in made.held]
     with (folder / "20261120T124605.123456Z-4711-000001.jsonl").open("wb") as file:
         for number in range(n):
-            asked, arbitration, truth = answered[number % len(answered)]
-            asked, id = replaced(asked, id=f"r{number}"), f"r{number}"
+            example, arms = answered[number % len(answered)]
+            asked, id = replaced(example.request, id=f"r{number}", session=f"s{number // 3}"), f"r{number}"
+            arbitration = arms[draw(EXCHANGED, candidate, draw_key(asked) or "") < SHARE]
             selection = selection_of(asked, arbitration.answer, arbitration.canary)
             line = Logged(
                 **{name: getattr(asked, name) for name in Request.__struct_fields__}, recognised=True,
@@ -270,16 +276,28 @@ def _write(made: Exchanged, store: Store, folder: Path, n: int) -> None:
                 arms=dict(arbitration.arms), claims=own_claims(arbitration),
             )  # fmt: skip
             best = arbitration.answer.best
-            liked = best is not None and truth.owned_by(best.domain)
+            liked = best is not None and example.truth.owned_by(best.domain)
             reaction = Feedback(id=id, outcome="accepted" if liked else "rejected", time=1e9 + number)
             file.write(encode(line) + b"\n" + encode(reaction) + b"\n")
 
 
+def _arms(live: Live, request: Request) -> dict[bool, Arbitration]:
+    """The arbitrations of a request by both arms, the canary's under True."""
+    found: dict[bool, Arbitration] = {}
+    for number in count():
+        one = live.arbitrate(replaced(request, session=str(number)))
+        found[one.arms[EXCHANGED] == "canary"] = one
+        if len(found) == 2:
+            break
+    return found
+
+
 def _print_time(found: Mapping[str, Any]) -> None:
     print(
-        f"{found['requests']} requests ({found['log_mb']:.0f} MB), {found['jobs']} jobs: {found['seconds']:.1f} s, "
-        f"{found['seconds_million']:.0f} s for a million; {found['processor_us']:.0f} µs of this process a request, "
-        f"{found['over_reading']:.1f} times what it takes to read the lines"
+        f"{found['requests']} requests in {found['sessions']} sessions ({found['log_mb']:.0f} MB), {found['jobs']} "
+        f"jobs: {found['seconds']:.1f} s; for a million {found['seconds_million']:.0f} s, and "
+        f"{found['processor_million']:.0f} s of processors; {found['own_mb']:.0f} MB of memory here, at most "
+        f"{found['process_mb']:.0f} MB in each other process"
     )
 
 
