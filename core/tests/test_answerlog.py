@@ -457,6 +457,23 @@ def test_a_failed_sync_is_reported_and_the_next_lines_go_to_another_segment(
     assert len(segments(tmp_path)) == 2
 
 
+def test_much_is_synced_before_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = threading.Event()
+
+    def sync(file: int) -> None:
+        synced.set()
+
+    monkeypatch.setattr(files, "os", SimpleNamespace(**{**vars(os), "fsync": sync}))
+    with AnswerLog(tmp_path, LogSettings(sync_seconds=1e9)) as log:
+        say(log, "short")
+        log.flush()
+        synced.clear()  # also of the folder
+        answer = ARBITRATOR.answer(Request(hypotheses=()))
+        for i in range(30):
+            log.write(Request(id=str(i), utterance="x" * 90_000), answer)
+        assert synced.wait(30)
+
+
 # ------------------------------------------------------------------------------------------------------ torn and killed
 
 

@@ -26,7 +26,7 @@ class Segment:
         self.path = folder / f"{begun}Z-{os.getpid()}-{number:06}.jsonl"
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._begun = monotonic()
-        self.size = 0
+        self.size = self._synced = 0
         with suppress(OSError):  # not every file system can sync a folder
             _sync_folder(folder)
 
@@ -34,6 +34,11 @@ class Segment:
     def age(self) -> float:
         """Seconds since it was created."""
         return monotonic() - self._begun
+
+    @property
+    def unsynced(self) -> int:
+        """Bytes that would not survive a power failure."""
+        return self.size - self._synced
 
     @property
     def exists(self) -> bool:
@@ -61,6 +66,7 @@ class Segment:
     def sync(self) -> None:
         """Make what was appended survive a power failure. Raises `OSError`."""
         os.fsync(self._file)
+        self._synced = self.size
 
     def close(self) -> None:
         """Close the file; remove it where it is empty."""

@@ -18,11 +18,12 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import msgspec
 from msgspec.structs import replace
 
+from arbitrank.answerlog.answer_lines import answer_line
 from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.origins import NO_ARMS, Arms, Claims, Drawn, Origin
 from arbitrank.answerlog.redaction import redactor
@@ -35,6 +36,8 @@ from arbitrank.wire.requests import Logged
 
 _INTERVAL = 0.05  # seconds between looks at the buffer; waking up for each line would cost its request more
 _BATCH = 32  # lines that are appended at once
+_PAUSE = 0.002  # seconds between two batches: a thread that answers on the same processor waits for one, not for all
+_SYNCED = 2 << 20  # bytes that are synced at once: a second's worth would hold the processor for milliseconds
 _PER_LINE = 16 << 10  # buffered bytes for each line of the buffer
 _HOUR = 3600.0
 
@@ -165,11 +168,11 @@ class AnswerLog:
 
     def _work(self) -> None:
         while not self._stopping:
-            self._wake.wait(_INTERVAL)
+            self._wake.wait(_PAUSE if self._waiting else _INTERVAL)
             self._wake.clear()
             with self._writing:
-                self._drain()
-                if monotonic() - self._synced >= self.settings.sync_seconds:
+                self._write_batch()
+                if monotonic() - self._synced >= self.settings.sync_seconds or self._much_unsynced:
                     self._sync()
                 self._rotate()
                 if monotonic() - self._pruned >= _HOUR:
@@ -180,46 +183,22 @@ class AnswerLog:
 
     def _drain(self) -> None:
         while self._waiting:
-            with self._putting:
-                lines = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
-                self._buffered -= sum(map(len, lines))
+            self._write_batch()
+
+    def _write_batch(self) -> None:
+        """Append the first lines of the buffer, if any."""
+        with self._putting:
+            lines = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+            self._buffered -= sum(map(len, lines))
+        if lines:
             self._append(lines)
             self._rotate()
 
     def _line(
-        self,
-        request: Request,
-        answer: Answer,
-        recognised: Sequence[Hypothesis],
-        origin: Origin,
-        encoded: bytes | None,
+        self, request: Request, answer: Answer, recognised: Sequence[Hypothesis], origin: Origin, encoded: bytes | None
     ) -> Logged:
-        brought, (call, arms, claims, selection) = request.hypotheses, origin
-        line = Logged(
-            id=request.id,
-            utterance=request.utterance,
-            context=request.context,
-            hypotheses=tuple(recognised) if brought is None else brought,
-            session=request.session,
-            account=request.account,
-            dialogue=request.dialogue,
-            answer=self._shown(answer, selection, encoded),
-            recognised=brought is None,
-            time=self._clock(),
-            request_id=call and call[0],
-            traceparent=call and call[1],
-            arms=dict(arms) or None,
-            claims={} if claims is None else claims(),
-        )
-        return self._redacted(line)
-
-    def _shown(self, answer: Answer, selection: Drawn | None, encoded: bytes | None) -> Any:
-        """The answer with its selection, its last field; in the bytes that it was sent in, where these may be kept."""
-        if encoded is None or self._redactor is not None:
-            return answer if selection is None else replace(answer, selection=selection())
-        if selection is not None:
-            encoded = b'%b,"selection":%b}' % (encoded[:-1], self._encode(selection()))
-        return msgspec.Raw(encoded)
+        encoded = encoded if self._redactor is None else None
+        return self._redacted(answer_line(request, answer, recognised, origin, encoded, self._clock()))
 
     def _redacted(self, line: Logged) -> Logged:
         return line if self._redactor is None else self._redactor.line(line)
@@ -259,6 +238,10 @@ class AnswerLog:
         one, most = self._segment, self.settings
         if one and (one.size >= most.segment_bytes or one.age >= most.segment_seconds):
             self._end()
+
+    @property
+    def _much_unsynced(self) -> bool:
+        return self._segment is not None and self._segment.unsynced >= _SYNCED
 
     def _sync(self) -> None:
         self._synced = monotonic()

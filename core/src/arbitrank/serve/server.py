@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import ssl
+import sys
 from socket import socket
 from time import monotonic
 from types import FrameType
@@ -28,6 +29,7 @@ _TICK = 0.05
 _FLUSH = 2.0  # seconds for what is to be written when a stop at once was asked for
 _BEATS = 10  # heartbeats in the time after which the supervisor takes a worker for hung
 _BEAT_SECONDS = 0.25  # between two heartbeats, at most
+_SWITCH = 0.0005  # seconds for which another thread may hold up a call; Python's own 5 ms are those of many calls
 
 
 class WorkerServer(uvicorn.Server):
@@ -184,6 +186,7 @@ class WorkerServer(uvicorn.Server):
 def work(settings: ServiceSettings, place: WorkerPlace) -> int:
     """Run one worker until it is signalled, or the supervisor ends; the exit status. Raises `InputError`."""
     server = worker_server(settings, place)
+    sys.setswitchinterval(_SWITCH)
     root = logging.getLogger()
     root.handlers = [EventLogHandler(server.app.state.events)]
     root.setLevel(logging.WARNING)
