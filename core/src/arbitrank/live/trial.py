@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arbitrank.arbitration.arbitrator import Arbitrator
 
 
-class Trial(NamedTuple):
+class RequestTrial(NamedTuple):
     """The arbitrator that answers a trial, and the arms of the names of which a candidate has a share now."""
 
     arbitrator: Arbitrator
@@ -26,7 +26,7 @@ class Trial(NamedTuple):
         return {name: one for name, one in self.canary.items() if takes_part(name, answer)}
 
 
-def trial_of(routing: Routing, request: Request, versions: Mapping[str, str]) -> Trial | None:
+def trial_of(routing: Routing, request: Request, versions: Mapping[str, str]) -> RequestTrial | None:
     """The trial of a request by `versions` of names, and of all others as it is served; None where one isn't loaded.
 
     Of a name with a canary the session's arm answers, as it does in the service; without a session the stable version,
@@ -42,7 +42,7 @@ def trial_of(routing: Routing, request: Request, versions: Mapping[str, str]) ->
             return None
         arbitrator = with_serving(arbitrator, name, candidate.serving)
         arms.add(name)
-    return Trial(arbitrator, routing.arms(routing.candidates, arms)["canary"])
+    return RequestTrial(arbitrator, routing.arms(routing.candidates, arms)["canary"])
 
 
 def _serves(arbitrator: Arbitrator, name: str, version: str) -> bool:

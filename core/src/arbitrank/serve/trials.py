@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
 from arbitrank.arbitration.arbitrator import Arbitration
-from arbitrank.live.trial import Trial, trial_of
+from arbitrank.live.trial import RequestTrial, trial_of
 from arbitrank.outcomes.propensities import selection_of
 from arbitrank.serve.promotion_process import Verdict, verdict_of
 from arbitrank.serve.trial_process import SECONDS, TrialTask
@@ -52,7 +52,7 @@ class Trials:
         finally:
             self._waiting -= 1
 
-    def _answer(self, request: Request, trial: Trial, explain: bool) -> Answer:
+    def _answer(self, request: Request, trial: RequestTrial, explain: bool) -> Answer:
         return self._decided(request, trial.arbitrator.arbitrate(request, explain=explain), trial)
 
     async def _apart(self, request: Request, versions: dict[str, str], explain: bool) -> Answer | Verdict:
@@ -74,7 +74,7 @@ class Trials:
         answer = msgspec.json.decode(verdict.body, type=Answer)
         return self._decided(request, Arbitration(answer, {}, settings.decisions, 0.0))
 
-    def _decided(self, request: Request, arbitration: Arbitration, trial: Trial | None = None) -> Answer:
+    def _decided(self, request: Request, arbitration: Arbitration, trial: RequestTrial | None = None) -> Answer:
         """The answer by the operator's policy, with its selection: what may be acted on, and with which probability."""
         files, explorer, answer = self._state.files, self._state.explorer, arbitration.answer
         policy = None if files.policy is None else files.policy.value
