@@ -223,6 +223,7 @@ def test_a_change_shows_its_report_before_it_acts_and_needs_a_token(chromium: An
         page.get_by_role("dialog").get_by_role("button", name="Canary").press("Enter")
         until(lambda: store.state("lights")[1].canary == 0.2)
         page.get_by_text("20.0 %").first.wait_for()
+        assert page.get_by_role("heading", name="Canary", exact=True).count() == 1
         before = store.state("lights")
         act("Promote", **{"Reason, for": "the audit set is old"})
         assert store.state("lights") == before

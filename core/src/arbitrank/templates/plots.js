@@ -151,7 +151,7 @@ function drawn({ label, x, y, lines, chosen, diagonal, marks, height, width }) {
   const picture = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label ?? y.label });
   const yTicks = ticks(...y.range, height / 60, y.kind);
   const widest = Math.max(...yTicks.map((one) => FORMATS[y.kind].tick(one, y.range[1] - y.range[0]).length));
-  const box = { left: 30 + LETTER * widest, right: width - 26, top: 10, bottom: height - 46 };
+  const box = { left: 30 + LETTER * widest, right: width - (x.kind === "time" ? 40 : 26), top: 10, bottom: height - 46 };
   const atX = scale(x.range, box.left, box.right), atY = scale(y.range, box.bottom, box.top);
   picture.append(axes(x, y, yTicks, box, atX, atY));
   for (const one of marks) {

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { badge, empty, h } from "./elements.js";
 import { calibrationPlot } from "./plots.js";
 import { count, percent, when } from "./text.js";
+import { canarySection } from "./canary.js";
 import { actions } from "./domain_actions.js";
 import {
   alarmCard, bandBadge, facts, historyTable, inOrder, milliseconds, optional, proposals, recalibrated, shortVersion, stateBadge, table,
@@ -145,26 +146,4 @@ function cardTable(cards) {
     each.time ? when(each.time) : "–", `${each.origin}${each.package ? `, ${each.package} ${each.package_version}` : ""}`,
   ]);
   return table(["alias", "version", "ECE of P(right)", "Brier", "model", "examples", "trained", "from"], rows, "Versions and their cards");
-}
-
-/** The canary beside the stable version: figures of both arms, and their differences. */
-async function canarySection(path, signal) {
-  const report = await optional(`${path}/canary`, signal);
-  if (report.missing) return h("section", {}, h("h3", {}, "Canary"), empty(report.missing));
-  const arms = Object.entries(report.arms).map(([arm, one]) => [arm, ...Object.values(one).map(figure)]);
-  const heads = Object.keys(Object.values(report.arms)[0] ?? {}).map((key) => key.replaceAll("_", " "));
-  const differences = Object.entries(report.differences).map(([key, one]) => [key.replaceAll("_", " "), figure(one)]);
-  return h("section", {}, h("h3", {}, "Canary"),
-    h("p", {}, shortVersion(report.candidate), " beside ", shortVersion(report.stable),
-      ` since ${when(report.since)}${report.until ? ` until ${when(report.until)}` : ""}: a share of ${percent(report.share)}, by the ${report.source}.`),
-    arms.length ? table(["arm", ...heads], arms, "Figures of both arms") : null,
-    differences.length ? table(["canary minus stable", "difference, points [95 % interval]"], differences, "Differences of the canary") : null);
-}
-
-/** A figure of a report: a number, a share with its interval, or counts by kind. */
-function figure(one) {
-  if (one === null || one === undefined) return "–";
-  if (typeof one !== "object") return String(one);
-  if ("mean" in one) return `${(100 * one.mean).toFixed(1)} [${(100 * one.low).toFixed(1)}, ${(100 * one.high).toFixed(1)}]`.replaceAll("-", "−");
-  return Object.entries(one).map(([key, n]) => `${key}: ${typeof n === "object" ? figure(n) : n}`).join(", ") || "–";
 }

@@ -12,7 +12,7 @@ export function impactView({ domain, verb, impact, reasons, curves, own, too_sur
       impact.before === null ? (named(STAGES, domain) ? "no version" : "nothing") : h("code", {}, impact.before),
       `, on ${count(impact.n, "request")} of ${impact.on}, ${impact.labelled} with a truth; ${impact.flips} are answered differently.`),
     verdict(verb, impact, reasons, sure),
-    notesOf(impact),
+    notesOf(impact), shares(impact),
     section("Flips between domains", flips(impact)),
     section("The twenty that matter most", worst(impact.worst)),
     impact.pooled ? [
@@ -23,7 +23,7 @@ export function impactView({ domain, verb, impact, reasons, curves, own, too_sur
       section("Calibration of the answers", sides(curves)),
       named(STAGES, domain) ? null : section(`Calibration of ${domain}, on every request that it has a reading of`, sides(own)),
     ] : null,
-    suites(impact), value(impact), segments(impact), shares(impact));
+    suites(impact), value(impact), segments(impact));
 }
 
 const section = (title, ...parts) => h("section", {}, h("h3", {}, title), parts);
@@ -33,7 +33,7 @@ function verdict(verb, impact, reasons, sure) {
   const gate = verb === "promote" ? "The gate" : "The gate's rules";
   if (reasons.length) {
     return h("div", { class: "failed" }, h("p", {}, `${gate} ${verb === "promote" ? "refuses the candidate" : "would refuse this"}:`),
-      h("ul", {}, reasons.map((one) => h("li", {}, one.text))), sure ? h("p", {}, sure) : null);
+      h("ul", {}, reasons.map((one) => h("li", {}, one.text))), sure && !said(reasons, sure) ? h("p", {}, sure) : null);
   }
   const judged = Boolean(impact.labelled || impact.value?.estimate);
   const text = judged ? `${gate} ${verb === "promote" ? "passes" : "pass"} it.`
@@ -41,6 +41,9 @@ function verdict(verb, impact, reasons, sure) {
   return h("div", { class: "verdict" }, h("p", {}, badge(judged ? "passes" : "not judged", judged ? "good" : "warn"), " ", text),
     sure ? h("p", { class: "warn-text" }, sure) : null);
 }
+
+/** True where a reason says the same already. */
+const said = (reasons, text) => reasons.some((one) => one.text.startsWith(text) || text.startsWith(one.text));
 
 function flips(impact) {
   return impact.pairs.length ? flowPicture({ flips: impact.pairs.slice(0, 20) }) : h("p", { class: "note" }, "No request is answered differently.");

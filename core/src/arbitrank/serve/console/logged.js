@@ -30,6 +30,12 @@ export async function logged(id, signal) {
   }
 }
 
+function readingThen(row) {
+  if (!row.domain) return "no reading";
+  const text = ` ${row.intent}, ${percent(row.probability)} right`;
+  return row.action === "none" ? h("span", { class: "note" }, `nearest: ${row.domain}${text}`) : [h("strong", {}, row.domain), text];
+}
+
 /** How a logged request was answered then, beside today's answer, null where that failed. */
 export function loggedView(row, answer) {
   const now = answer && (answer.ranked[answer.decision.contenders[0] ?? 0] ?? null);
@@ -38,7 +44,7 @@ export function loggedView(row, answer) {
   const others = Object.entries(answer ? row.versions ?? {} : {})
     .filter(([name, version]) => own(answer.domains, name) && answer.domains[name].version !== version);
   return h("section", { class: "card", "aria-label": "As logged" }, h("h2", {}, `As it was answered, ${when(row.time)}`),
-    h("p", { class: "then" }, decisionBadge(row.action), " ", row.domain ? [h("strong", {}, row.domain), ` ${row.intent}, ${percent(row.probability)} right`] : "no reading",
+    h("p", { class: "then" }, decisionBadge(row.action), " ", readingThen(row),
       (row.slots ?? []).map((slot) => [" ", h("span", { class: "slot" }, `${slot.name}: `, h("b", {}, slot.value))]),
       row.reason && h("span", { class: "note" }, ` – ${row.reason}`), " ",
       answer && badge(same ? "the same today" : "another answer today", same ? "good" : "warn")),

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { empty, h } from "./elements.js";
 import { percent } from "./text.js";
+import { canarySection } from "./canary.js";
 import { actions } from "./domain_actions.js";
 import { STAGES, facts, historyTable, optional, shortVersion, table } from "./reports.js";
 
@@ -45,6 +46,7 @@ export async function showStage(main, name, signal) {
     main.append(empty(versions.missing));
     return;
   }
+  const tried = history.some((each) => each.state.canary);
   main.append(
     facts([
       ["answers with", versions.serving?.version ? answersWith(versions) : `no version: ${UNTOUCHED[name][1]}`],
@@ -52,5 +54,6 @@ export async function showStage(main, name, signal) {
       ["versions in the store", versions.versions.join(", ") || "none"],
     ]),
     h("section", {}, h("h3", {}, "Change what serves"), actions(name, versions, signal, { stage: true })),
+    tried ? await canarySection(pathOf(name), signal) : "",
     h("section", {}, h("h3", {}, "History"), historyTable(history, ...UNTOUCHED[name])));
 }
