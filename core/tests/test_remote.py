@@ -565,3 +565,28 @@ def test_a_connection_with_more_than_a_reply_is_not_kept(more: bytes) -> None:
     except BadReply:
         return
     assert not reader.reusable
+
+
+def test_connections_that_the_remote_has_closed_are_not_kept() -> None:
+    barrier = threading.Barrier(2, timeout=20)
+    opening = threading.Event()
+
+    def answer(call: Call) -> bytes | None:
+        if call.method == "POST" and not opening.is_set():
+            barrier.wait()
+        return usual(call)
+
+    with fake_remote(answer) as server:
+        model = model_at(server.url, deadline_ms=20_000)
+        threads = [threading.Thread(target=outcome, args=(model, RAIN)) for _ in range(2)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        opening.set()
+        client: Client = model.client  # type: ignore[attr-defined]
+        kept = list(client._open)
+        assert len(kept) == 2
+        server.hang_up()
+        assert isinstance(outcome(model, RAIN), Answered)
+        assert [one in kept for one in client._open] == [False]
