@@ -48,12 +48,12 @@ def state(
 ) -> Any:
     """The state of a worker, as far as its readiness depends on it."""
     status = LiveStatus("/srv/store", 0.0, None, 0, domains, 0, 0, 0, silent=silent)
-    live = SimpleNamespace(status=lambda: status, remarks=())
+    live = SimpleNamespace(status=lambda: status, remarks=lambda beyond: ())
     return SimpleNamespace(
         problem=None, stopping=False, live=live, files=ServiceFiles(None, None, None, None), configuration_problem=None,
         found=found, board=board, log_status=dict, unserved=unserved,
         settings=replace(ServiceSettings(), **settings), features=SimpleNamespace(notes=dict),
-        unread=SimpleNamespace(remarks=()),
+        unread=SimpleNamespace(remarks=()), beyond_bound=(),
     )  # fmt: skip
 
 
