@@ -7,17 +7,20 @@ where it is out of scope. The best single vendor is the one that is best on the 
 its own re-ranker or its raw confidence, with the threshold that is best on the other folds. The vote is for the intent
 of most vendors, or for none where these are fewer than is best on the other folds.
 
-bbai: 19 assistants on the same questions. "questions": those without replies, by a text classifier of each assistant's
-own. "replies": the questions with replies, by what each assistant can tell of its own (`benchmarks.replies`). The share
-is of the questions that one answered acceptably at all; the others count in calibration. Assistants name no readings in
-common, so that there are no groups, and the first of the list answers whatever is decided.
+bbai: 19 assistants on the same questions. "questions": those without replies, by a text classifier of each
+assistant's own. "replies": the questions with replies, by what each assistant can tell of its own
+(`benchmarks.replies`). "vectors": the same, with the sentence encoder of the extra `embed`, which compares question
+and reply. The share is of the questions that one answered acceptably at all; the others count in calibration.
+Assistants name no readings in common, so that there are no groups, and the first of the list answers whatever is
+decided. Which replies are acceptable is voted by five people, so that not even who knows each reply's chance of a
+vote is always right.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,13 +45,15 @@ from arbitrank.learn.model_selection import select
 from arbitrank.learn.rerankers import R0
 from arbitrank.nlu.training import cross_fit, encode_all, train_recogniser
 from arbitrank.probability import Floats
+from arbitrank.shortlist.embedding import Encoder
+from arbitrank.shortlist.encoders import PACKAGED, stated_encoder
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 from benchmarks.common import DATA, between, note, show, table
 from benchmarks.replies import Replies
 from benchmarks.skills import read
 
 NAME = "overlap"
-PARTS = ("hint3", "questions", "replies")
+PARTS = ("hint3", "questions", "replies", "vectors")
 FOLDS = 5
 SYSTEMS = ("R0", "factored")
 
@@ -125,9 +130,9 @@ def questions(folder: Path, seed: int) -> Requests:
     return Requests("questions", names, examples, fold, parts)
 
 
-def replies(folder: Path, seed: int) -> Requests:
-    """The questions with replies, as each assistant judges its own."""
-    source = Replies(folder)
+def replies(folder: Path, seed: int, encoder: Encoder | None = None) -> Requests:
+    """The questions with replies, as each assistant judges its own, with an encoder by vectors as well."""
+    source = Replies(folder, encoder)
     examples = tuple(source.examples())
     fold = folds(len(examples), seed)
     parts: list[dict[str, Readings]] = [{} for _ in range(FOLDS)]
@@ -136,6 +141,11 @@ def replies(folder: Path, seed: int) -> Requests:
             own[name] = [(h,) for h in found]
         note(f"replies: {name} read")
     return Requests("replies", source.assistants, examples, fold, parts)
+
+
+def vectors(folder: Path, seed: int) -> Requests:
+    """The questions with replies, by the packaged encoder's vectors as well."""
+    return replies(folder, seed, stated_encoder(PACKAGED))
 
 
 def synthetic(n: int = 600, *, seed: int = 0) -> Requests:
@@ -362,8 +372,11 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
             for requests in hint3(chosen.data / "hint3", chosen.seed):
                 found[f"hint3, {requests.name}"] = measured(requests, grouped=True, seed=chosen.seed)
         else:
-            requests = {"questions": questions, "replies": replies}[part](chosen.data / "bbai", chosen.seed)
+            reader = {"questions": questions, "replies": replies, "vectors": vectors}[part]
+            requests = reader(chosen.data / "bbai", chosen.seed)
             found[f"bbai, {part}"] = measured(requests, grouped=False, seed=chosen.seed)
+            if part == "replies":
+                found[f"bbai, {part}"]["attainable"] = Replies(chosen.data / "bbai").attainable(chosen.seed)
     return found
 
 
@@ -373,7 +386,7 @@ def print_tables(found: Mapping[str, Any]) -> None:
         print(f"{name}: {one['n']} requests, {100 * one['out_of_scope']:.1f} % without an owner; per cent")
         rows = []
         for way, got in one["ways"].items():
-            mean, low, high = (100 * value for value in got["right"])
+            mean, low, high = _percent(got["right"])
             calibrated = (
                 (f"{100 * got['ece']:.1f}", f"{100 * got['ece_floor']:.1f}", band_mark(got["ece"], got["ece_band"]))
                 if "ece" in got
@@ -384,7 +397,14 @@ def print_tables(found: Mapping[str, Any]) -> None:
         table(("answered by", "right", "gain over the best single", "NLL", "ECE", "floor", "in band"), rows)
         for way, counts in one["chosen"].items():
             print(f"  {way}: {', '.join(f'{setting} ({n} of {FOLDS})' for setting, n in counts.items())}")
+        if "attainable" in one:
+            mean, low, high = _percent(one["attainable"])
+            print(f"  by each reply's own chance of a vote: {mean:.1f} [{low:.1f}, {high:.1f}]")
         print()
+
+
+def _percent(shares: Iterable[float]) -> list[float]:
+    return [100 * share for share in shares]
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:

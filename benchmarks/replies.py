@@ -2,7 +2,8 @@
 
 An assistant has no confidence of its own. The toolkit's classifier of texts stands for it, three times: of the question
 (learned from the questions without replies), of the reply, and of both. Beside their probabilities, a hypothesis says
-how the reply looks: its length, its numbers, how much of the question's words it repeats.
+how the reply looks: its length, its numbers, how much of the question's words it repeats. With a sentence encoder, it
+also says how close the reply is to the question, and how often the assistant has given it to other questions.
 """
 
 from __future__ import annotations
@@ -15,21 +16,33 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import betabinom
 
+from arbitrank.evaluate.intervals import interval
 from arbitrank.nlu.encoded import Encoded, encode
 from arbitrank.nlu.text import tokenise
 from arbitrank.nlu.training import cross_fit, train_recogniser
-from arbitrank.probability import clipped, logit
+from arbitrank.probability import Floats, clipped, logit
+from arbitrank.shortlist.embedding import Encoder, encoded
 from arbitrank.values import Example, Hypothesis, Request, Truth
 from benchmarks.skills import read
 
 _FILES = ("train.jsonl.gz", "dev.jsonl.gz")
+_PEOPLE = 5  # who vote on the replies to a question
+_ENOUGH = 3  # of them make a reply acceptable
+_DRAWS = 1_000
+_LOGS = (-8.0, 8.0)  # range of the logs of a beta distribution's parameters
+_READ = 200  # characters of a text that are encoded
+_BATCH = 64  # texts that are encoded together
 
 
 class Replies:
     """The questions with replies, those without, and the assistants."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, encoder: Encoder | None = None) -> None:
+        self._encoder = encoder
+        self._asked: Floats | None = None  # the questions' vectors
         self.rows = list(read(folder / "responses.jsonl.gz"))
         self.questions = [row for name in _FILES for row in read(folder / name)]
         self.assistants = tuple(sorted(self.rows[0]["responses"]))
@@ -47,6 +60,22 @@ class Replies:
             for row in self.rows
         ]
 
+    def attainable(self, seed: int) -> tuple[float, float, float]:
+        """The share of questions served by who knows each reply's chance of a vote, and the 95 % of draws around it.
+
+        People vote by chance: an assistant's chances are of a beta distribution, fitted to its votes. Drawn are the
+        chances given the votes, and the votes of five others on the same replies, who say what is acceptable.
+        """
+        votes = np.array([[row["votes"].get(name, 0) for name in self.assistants] for row in self.rows])
+        prior = np.array([_beta(column) for column in votes.T])
+        rng, shares = np.random.default_rng(seed), []
+        for _ in range(_DRAWS):
+            chances = rng.beta(prior[:, 0] + votes, prior[:, 1] + _PEOPLE - votes)
+            acceptable = rng.binomial(_PEOPLE, chances) >= _ENOUGH
+            best = np.take_along_axis(acceptable, chances.argmax(axis=1)[:, None], axis=1)[:, 0]
+            shares.append(best[acceptable.any(axis=1)].mean())
+        return float(np.mean(shares)), *interval(np.array(shares))
+
     def asked(self, assistant: str, seed: int) -> list[float]:
         """P(the assistant answers acceptably) of each question, learned from those without replies."""
         learned = [_example(row["text"], assistant, assistant in row["agents_ok"]) for row in self.questions]
@@ -62,16 +91,33 @@ class Replies:
         accepted = [assistant in row.get("agents_ok", ()) for row in self.rows]
         texts = [_reply(row, assistant) for row in self.rows]
         both = [f"{row['text']} | {text}" for row, text in zip(self.rows, texts, strict=True)]
-        encoded = [[encode(text) for text in one] for one in (texts, both)]
+        read, close = [[encode(text) for text in one] for one in (texts, both)], self._closeness(texts)
         for f in range(int(fold.max()) + 1):
             rest, held = np.flatnonzero(fold != f).tolist(), np.flatnonzero(fold == f).tolist()
-            confident = [_confidences(assistant, one, accepted, rest, held, seed) for one in encoded]
-            yield [
-                self._hypothesis(assistant, row, *each) for row, *each in zip(self.rows, asked, *confident, strict=True)
-            ]
+            confident = [_confidences(assistant, one, accepted, rest, held, seed) for one in read]
+            said = Counter(texts[i] for i in rest)
+            often = [float(np.log1p(said[text] - (fold[i] != f))) for i, text in enumerate(texts)]
+            more = [{"close": a, "often": b} for a, b in zip(close, often, strict=True)] if close else [{}] * len(texts)
+            each = zip(self.rows, asked, *confident, more, strict=True)
+            yield [self._hypothesis(assistant, *one) for one in each]
+
+    def _closeness(self, texts: Sequence[str]) -> list[float]:
+        """The cosine of each reply and its question; none without an encoder."""
+        if self._encoder is None:
+            return []
+        if self._asked is None:
+            self._asked = _vectors(self._encoder, [row["text"] for row in self.rows])
+        cosines: Floats = (self._asked * _vectors(self._encoder, texts)).sum(axis=1)
+        return list(cosines.tolist())
 
     def _hypothesis(
-        self, assistant: str, row: Mapping[str, Any], asked: float, replied: float, both: float
+        self,
+        assistant: str,
+        row: Mapping[str, Any],
+        asked: float,
+        replied: float,
+        both: float,
+        more: Mapping[str, float],
     ) -> Hypothesis:
         reply, question = _words(_reply(row, assistant)), set(_words(row["text"]))
         weights = {word: self._rarity.get(word, self._common) for word in question}
@@ -83,6 +129,7 @@ class Replies:
             "words": float(np.log1p(len(reply))),
             "number": float(any(word.isdigit() for word in reply)),
             "asks back": float(_reply(row, assistant).rstrip().endswith("?")),
+            **more,
         }
         return Hypothesis(assistant, row["intent"], domain_confidence=both, features=features)
 
@@ -108,6 +155,25 @@ def _confidences(
     for i, readings in zip((*rest, *held), (*fitted, *of_held), strict=True):
         found[i] = _mine(readings)
     return found
+
+
+def _vectors(encoder: Encoder, texts: Sequence[str]) -> Floats:
+    """The unit vectors of the beginnings of texts, shape (n, d), each distinct one encoded once."""
+    distinct, place = np.unique([text[:_READ] for text in texts], return_inverse=True)
+    order = np.argsort([len(text) for text in distinct], kind="stable")  # batches of like lengths
+    parts = [order[at : at + _BATCH] for at in range(0, len(order), _BATCH)]
+    found = {int(i): v for part in parts for i, v in zip(part, encoded(encoder, distinct[part].tolist()), strict=True)}
+    return np.array([found[int(i)] for i in place], np.float64)
+
+
+def _beta(votes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The two parameters of the beta distribution that explains an assistant's votes best."""
+
+    def loss(logs: NDArray[np.float64]) -> float:
+        return -float(betabinom.logpmf(votes, _PEOPLE, *np.exp(logs)).sum())
+
+    found = minimize(loss, np.array([-1.0, 0.0]), method="Nelder-Mead", bounds=[_LOGS, _LOGS]).x
+    return np.asarray(np.exp(found))
 
 
 def _reply(row: Mapping[str, Any], assistant: str) -> str:
