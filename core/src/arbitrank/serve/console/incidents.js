@@ -34,7 +34,8 @@ function command(row) {
 }
 
 async function make(row, domains) {
-  const owner = row.domain ?? row.truth?.domain;
+  const meant = row.truth?.domain;
+  const owner = row.action === "none" ? meant ?? row.domain : row.domain ?? meant; // of none, the nearest reading's
   if (!owner) return edit(row, domains, null); // it is nobody's yet
   try {
     const found = await change(owner, { id: row.id });
