@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +275,20 @@ def test_a_redirect_is_not_followed(tmp_path: Path, kite: HostileServer, swing: 
         assert found[0] == "failed"
         assert f"the status {status[:3]}, expected 200; a redirect is not followed" in found[1]
         assert (elsewhere.connections, elsewhere.received) == (0, [])
+
+
+def test_nothing_of_a_remote_is_run_or_written_here(tmp_path: Path, kite: HostileServer, swing: HostileServer) -> None:
+    """It starts no process, as an environment does, and leaves no file."""
+
+    def seen() -> tuple[set[Path], set[str]]:
+        children = {path.read_text() for path in Path("/proc/self/task").glob("*/children")}
+        return set(tmp_path.rglob("*")), children
+
+    neighbours = beside(tmp_path, kite, swing)
+    before = seen()
+    assert cost(neighbours.answer())[0] == "answered"
+    assert seen() == before
+    assert "arbitrank_kite" not in sys.modules
 
 
 # ----------------------------------------------------------------------------------------------------------------- TLS
