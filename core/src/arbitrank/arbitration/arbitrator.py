@@ -124,9 +124,8 @@ class Arbitrator:
         if self._sort is not None:
             ranked = self._sort(request, ranked, {one.skill: one.score for one in selection.candidates})
         sorted_ = perf_counter()
-        exclusive = self._exclusive or self._sort is not None
         decision = decide(
-            ranked, self.decisions, out_of_scope=out_of_scope, exclusive=exclusive, context=request.context
+            ranked, self.decisions, out_of_scope=out_of_scope, exclusive=self._exclusive, context=request.context
         )
         if decision.action == "none" and (reading := self._fallback_reading(selection, outcomes)) is not None:
             ranked, decision = fall_back(ranked, reading)
@@ -143,9 +142,8 @@ class Arbitrator:
         reports = lineup.reports(selection, outcomes, request, ranked, unserved)
         if decision.action == "none" and (name := lineup.role.name) is not None:
             decision = no_fallback(name, reports.get(name))
-        stated = (
-            self._settings if decision.reason is UNSET else (*self._settings[:2], UNSET)
-        )  # no bound is of a fallback
+        # No bound is of a fallback.
+        stated = self._settings if decision.reason is UNSET else (*self._settings[:2], UNSET)
         answer = Answer(request.id, decision, ranked, reports, ms, lineup.shortlist(listed), *stated)
         return Arbitration(answer, outcomes, self.decisions, out_of_scope)
 
@@ -161,7 +159,7 @@ class Arbitrator:
 
     @cached_property
     def beyond_bound(self) -> tuple[str, ...]:
-        """What decides beyond the domains and the settings, with which no bound on risk was tested."""
+        """The parts that decide beyond the domains and the settings, with which no bound on risk was tested."""
         follows = self.follows_share and self.decisions.share is not None
         return beyond(shortlists=self.shortlisting is not None, sorts=self._sort is not None, follows_share=follows)
 
@@ -248,7 +246,7 @@ class Arbitrator:
 
     @cached_property
     def _exclusive(self) -> bool:
-        return self.decisions.exclusive
+        return self.decisions.exclusive or self._sort is not None
 
     @cached_property
     def _conditions(self) -> bool:

@@ -79,7 +79,7 @@ def beyond(
     policy: bool = False,
     explores: bool = False,
 ) -> tuple[str, ...]:
-    """What decides beyond the domains and the settings, with which no bound was tested, as texts."""
+    """The parts that decide beyond the domains and the settings, with which no bound was tested, as texts."""
     texts = {
         "a Shortlister chooses the domains": shortlists,
         "a HypRank sorts the list": sorts,

@@ -80,7 +80,7 @@ def tune_risk(
 
 
 def _beyond(store: Store) -> tuple[str, ...]:
-    """What decides beyond the domains and the settings, as far as the store and the configuration state it."""
+    """The parts that decide beyond the domains and the settings, as far as the store and the configuration state it."""
     order, file = options.stable_hyprank(store), configured()
     return beyond_bound(
         shortlists=store.stable(SHORTLIST) is not None,

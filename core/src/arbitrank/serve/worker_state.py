@@ -247,7 +247,7 @@ class WorkerState:
 
     @property
     def beyond_bound(self) -> tuple[str, ...]:
-        """What decides after the arbitrator, with which no bound on risk was tested."""
+        """The parts that decide after the arbitrator, with which no bound on risk was tested."""
         policy = self.files.policy
         return beyond(policy=policy is not None and policy.value.decides, explores=self.explorer is not None)
 
