@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +142,29 @@ def test_words_tell_how_much_of_a_name_and_of_a_description_is_asked_for() -> No
     assert np.isnan(x[2]).all()
     assert np.isnan(WORDS.features(None, listed(bake=0.5))).all()
     assert np.isnan(ToolWords().features("bread", listed(bake=0.5))).all()
+
+
+_DIGEST = """
+import hashlib
+import numpy as np
+from arbitrank.shortlist.tool_words import ToolWords
+from arbitrank.values import Candidate
+from arbitrank.wire.catalogue_lines import CatalogueSkill
+rng = np.random.default_rng(0)
+said = [f"{chr(97 + i // 26)}{chr(97 + i % 26)}x" for i in range(600)]
+skills = [CatalogueSkill(f"t{i}", "d", " ".join(rng.permutation(said)[: 20 * i].tolist())) for i in range(1, 16)]
+words = ToolWords.of((one.name, one) for one in skills)
+candidates = [Candidate(one.name, "d", 0.5) for one in skills]
+asked = [" ".join(rng.permutation(said)[:25].tolist()) for _ in range(50)]
+print(hashlib.sha256(b"".join(words.features(one, candidates).tobytes() for one in asked)).hexdigest())
+"""
+
+
+def test_every_process_computes_the_same_features_to_the_bit() -> None:
+    """Sets of words have another order in each process."""
+    run = partial(subprocess.run, [sys.executable, "-c", _DIGEST], check=True, capture_output=True)
+    first, second = (run(env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2"))
+    assert first == second != b""
 
 
 # Training

@@ -73,13 +73,13 @@ class ToolWords(Struct, frozen=True, dict=True):
         asked = _stems(utterance)
         known = {self._numbers[stem] for stem in asked if stem in self._numbers}
         unknown = math.log(2 * (1 + len(self.tools))) * (len(asked) - len(known))
-        whole = sum(self.rarity[i] for i in known) + unknown
+        whole = math.fsum(self.rarity[i] for i in known) + unknown  # exact, so that a set's order changes no bit
         if not whole:
             return x
         for row, one in enumerate(candidates):
             if (held := self._held.get(one.skill)) is None:
                 continue
-            shared = [sum(self.rarity[i] for i in known & stems) for stems, _ in held]
+            shared = [math.fsum(self.rarity[i] for i in known & stems) for stems, _ in held]
             name, described, parameters, owner = (total for _, total in held)
             x[row, :_FIELDS] = (
                 shared[0] / name if name else 0.0,
