@@ -125,6 +125,16 @@ def test_what_has_a_truth_is_no_lesson_and_lessons_weigh_no_more_than_truths() -
     assert all(one.example.truth.owners for one in found if one.domain is None)
 
 
+def test_lessons_that_hardly_weigh_are_drawn_so_that_labels_stay_as_sure_as_they_were() -> None:
+    """The weights of right and wrong examples have the ratio of P(right), though most of the wrong are too light."""
+    found, _ = taught(*(line(i, p=0.9, outcome="accepted") for i in range(3_000)), *truths(150))
+    light = [one.example for one in found if one.domain is not None]
+    right = sum(one.example.weight for one in found if one.domain is None)
+    assert {one.weight for one in light} == {0.02}
+    wrong = sum(one.weight for one in light)
+    assert wrong / (wrong + right) == pytest.approx(0.011, abs=0.006)  # 0.1 · 0.1 / (0.9 · 0.95 + 0.1 · 0.1)
+
+
 def test_notes_say_what_was_estimated_and_whose_outcomes_do_not_count() -> None:
     _, report = taught(*(line(i, outcome="accepted", session=None) for i in range(60)), *truths())
     first, *others = report.notes()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from arbitrank.impact.outcome_recalibration import _with_accepted
 from arbitrank.outcomes.client_cap import CAP
-from arbitrank.outcomes.noise import capped, claimed, fit_noise, posterior
+from arbitrank.outcomes.noise import capped, claimed, fit_noise, log_likelihoods, most_likely, posterior
 from arbitrank.outcomes.reactions import ReactionRows, Reactions, client_of
 from arbitrank.outcomes.recalibrating import LEAST, _bounded, recalibrate
 from arbitrank.probability import log_odds, sigmoid
@@ -63,6 +63,23 @@ def test_a_drift_is_undone_and_no_other_domain_moves(drift: tuple[float, float])
     before, after = (claimed(own, *each) - claimed(was, 1.0, 0.0) for each in ((1.0, 0.0), (by.scale, by.shift)))
     assert np.abs(after).mean() < np.abs(before).mean() / 3
     assert recalibrate(reactions, noise, "plums").recalibration is None
+
+
+def test_a_map_is_found_though_none_next_to_doing_nothing_is_better() -> None:
+    """Two readings that sum to P(mine), both flattened: the likelihood has a kink where the map changes nothing."""
+    rng = np.random.default_rng(0)
+    mine = sigmoid(rng.normal(3.0, 1.0, 400))
+    both = np.array([0.9, 0.1]) * mine[:, None]
+    flat = 0.5 * log_odds(both)
+    accepted = rng.random(400) < both[:, 0]
+    reactions = Reactions(
+        ("apples",), tuple(map(str, range(401))), np.zeros(400, np.int64), np.arange(1, 401), flat,
+        log_odds(sigmoid(flat).sum(axis=1).clip(max=0.999)), np.zeros(400), accepted, np.full(400, np.nan),
+        np.ones(400, bool), np.ones(400),
+    )  # fmt: skip
+    by = most_likely(reactions, reactions.weight, np.array([0.01, 0.01]))
+    gain = log_likelihoods(reactions, np.array([0.01, 0.01]), by).sum()
+    assert gain > log_likelihoods(reactions, np.array([0.01, 0.01]), (1.0, 0.0)).sum() + 5.0
 
 
 def test_false_reactions_of_everybody_move_no_claim() -> None:

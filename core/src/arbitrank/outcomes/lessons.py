@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+from zlib import crc32
 
 from msgspec.structs import replace
 
@@ -32,7 +33,7 @@ SHARE = 1.0
 """The weight of all lessons together, at most, for each labelled request."""
 
 _REPHRASED = 0.8  # P(what was accepted after a rephrasing is what was meant before)
-_LEAST = 0.02  # weight below which a lesson is left out
+_LEAST = 0.02  # the smallest weight of a lesson; of lighter ones so many are left that they weigh the same together
 
 
 class Lesson(NamedTuple):
@@ -146,7 +147,10 @@ def _weighed(
     kind: Kind, line: Logged, domain: str | None, truth: Truth, weight: float
 ) -> Iterator[tuple[Kind, Lesson]]:
     if weight < _LEAST:
-        return
+        # Drawn by the request: were they left out, the small rests of sure labels, claims would become too sure.
+        if crc32(f"{line.id}/{line.time}/{domain}/{truth.domain}".encode()) >= 2**32 * weight / _LEAST:
+            return
+        weight = _LEAST
     # Without an id, of which the last example would count alone.
     request = replace(_request(line), id=None)
     extra: dict[str, Any] = {"weight": weight, MARK: kind}
