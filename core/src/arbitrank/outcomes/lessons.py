@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
-from zlib import crc32
 
 from msgspec.structs import replace
 
@@ -148,7 +148,8 @@ def _weighed(
 ) -> Iterator[tuple[Kind, Lesson]]:
     if weight < _LEAST:
         # Drawn by the request: were they left out, the small rests of sure labels, claims would become too sure.
-        if crc32(f"{line.id}/{line.time}/{domain}/{truth.domain}".encode()) >= 2**32 * weight / _LEAST:
+        drawn = blake2b(f"{line.id}/{line.time}/{domain}/{truth.domain}".encode(), digest_size=4).digest()
+        if int.from_bytes(drawn) >= 2**32 * weight / _LEAST:
             return
         weight = _LEAST
     # Without an id, of which the last example would count alone.
