@@ -92,7 +92,7 @@ class Ranking:
 
     def __init__(self, grants: tuple[Grant, ...] | None, pending: int, limit_body: int) -> None:
         self._grants, self._pending, self._limit = grants, pending, limit_body
-        self._open, self._seconds = 0, 1.0  # calls, and the mean time of a call; slow until it is known
+        self._open, self._seconds = 0, 2 * _QUICK  # calls, and the mean time of a call; slow until it is known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call. Raises `HTTPException` where it is refused."""
