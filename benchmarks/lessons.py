@@ -73,7 +73,7 @@ def answers(part: Part, sides: Mapping[str, Scored]) -> list[Given]:
                 ranked += [Ranked(name, h.intent, h.slots, scores.mine * p, scores.mine, p) for h, p in pairs]
         if not ranked:
             continue
-        ranked.sort(key=lambda one: -one.score)
+        ranked.sort(key=lambda one: -(one.score or 0.0))
         hypotheses = tuple(h for name in part.names for h in sides[name].readings[i])
         fields = {**asdict(example.request), "hypotheses": hypotheses, "id": str(i)}
         answer = Answer(str(i), Decision("accept", (0,)), tuple(ranked), {}, {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from benchmarks import lessons
 
@@ -18,16 +20,16 @@ def answered(i: int) -> lessons.Given:
     reading = Ranked(name, "Do", (), 0.8, 0.9, 0.85)
     truth = Truth(name if right else NAMES[1 - i % 2], "Do")
     answer = Answer(str(i), Decision("accept", (0,)), (reading,), {}, {})
-    given = {"hypotheses": (Hypothesis(reading.domain, "Do"),), "time": 100.0 * i, "truth": truth}
+    given: dict[str, Any] = {"hypotheses": (Hypothesis(name, "Do"),), "time": 100.0 * i, "truth": truth}
     return lessons.Given(Logged(id=str(i), utterance=f"do number {i}", answer=answer, **given), right)
 
 
 def test_half_of_the_answers_have_a_reaction_with_the_errors_of_users_and_wrong_ones_are_said_again() -> None:
     given = [answered(i) for i in range(3_000)]
     lines = list(lessons.log(given, np.random.default_rng(0)))
-    first = {one.id: one for one in lines if one.id is not None and not one.id.endswith("b")}
+    first = {str(one.id): one for one in lines if one.id is not None and not one.id.endswith("b")}
     assert all(one.truth is None and one.session for one in lines)
-    of_right = [first[one.line.id].outcome for one in given if one.right]
+    of_right = [first[str(one.line.id)].outcome for one in given if one.right]
     assert abs(np.mean([one is not None for one in of_right]) - lessons.REACTED) < 0.03
     told = [one for one in of_right if one is not None]
     assert abs(np.mean([one == "rejected" for one in told]) - lessons.SPURIOUS) < 0.02
