@@ -32,7 +32,7 @@ ADDED = frozenset(
     | {"overlapping", "/v1/domains/{domain}/skills"}
     | {"selection", "session", "value", "with_selection"}
     | {"risk", "accept_by", "bound", "suites", "segments", "box", "url"}
-    | {"/", "/console/{file}", "/v1/log", "/v1/reliability", "/v1/service", "/v1/status", "/v1/try"}
+    | {"/", "/console/{file}", "/v1/health/look", "/v1/log", "/v1/reliability", "/v1/service", "/v1/status", "/v1/try"}
     | {f"/v1/domains/{{domain}}/{name}" for name in ("card", "impact", "incidents", "shrink")}
 )
 """Keys, routes and statuses that have been added since. They stand here so that none comes in unnoticed.

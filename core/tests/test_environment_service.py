@@ -31,7 +31,7 @@ def test_the_reason_of_a_refusal_is_in_the_row_of_each_domain_of_the_package(tmp
     found = domains_of(released(tmp_path, ("kite", "swing"), package="arbitrank-playground"))
     kite = DomainStatus("v1", "store", 1, State(stable="v1"), ("v1",), {}, None, release="1.0-00000000")
     code = CodeStatus("arbitrank-playground", "1.0-00000000", "1.1-00000000", "1.1-00000000 refused: no wind")
-    status = SimpleNamespace(domains={"kite": kite}, code={"arbitrank-playground": code})
+    status = SimpleNamespace(domains={"kite": kite}, code={"arbitrank-playground": code}, remotes={})
     state: Any = SimpleNamespace(
         live=SimpleNamespace(status=lambda: status), found=found, unreadable=[], features=SimpleNamespace(notes=dict)
     )
