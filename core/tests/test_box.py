@@ -148,6 +148,9 @@ TalkingModel.recognise = recognise
 
 
 @dataclass(frozen=True)
+_SLOW = Isolation({"kite": ("kite",)}, deadline_ms=5_000.0)  # as long as an environment has for a deed
+
+
 class Try:
     """Attempts of a deed by a model: "done", the name of the error, or the outcome where there was no answer."""
 
@@ -213,7 +216,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[
     site = tmp_path_factory.mktemp("worker") / "site"
     site.mkdir()
     install(site, "arbitrank-kite", plugin("kite", extra=DEEDS))
-    with pytest.MonkeyPatch.context() as patched, closing(WorkerGroups(Isolation({"kite": ("kite",)}))) as groups:
+    with pytest.MonkeyPatch.context() as patched, closing(WorkerGroups(_SLOW)) as groups:
         patched.syspath_prepend(str(site))
         yield Try(groups.load("kite", weights))
 
