@@ -147,10 +147,10 @@ TalkingModel.recognise = recognise
 """
 
 
-@dataclass(frozen=True)
 _SLOW = Isolation({"kite": ("kite",)}, deadline_ms=5_000.0)  # as long as an environment has for a deed
 
 
+@dataclass(frozen=True)
 class Try:
     """Attempts of a deed by a model: "done", the name of the error, or the outcome where there was no answer."""
 
