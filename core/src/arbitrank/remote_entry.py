@@ -21,7 +21,7 @@ from arbitrank.regular_files import read_regular
 from arbitrank.scales import short
 from arbitrank.toml_values import converted
 
-__all__ = ["FIELDS", "PLACEHOLDER", "RemoteEntry", "checked_entry", "placeholders"]
+__all__ = ["FIELDS", "PLACEHOLDER", "RemoteEntry", "checked_entry", "is_loopback", "placeholders"]
 
 FIELDS = ("utterance", "hypotheses", "context", "session", "account", "dialogue", "id")
 """Parts of a request that an entry may have sent; `context.KEY` is one key of the context."""
@@ -132,14 +132,15 @@ def _check_url(entry: RemoteEntry, where: str) -> None:
                          "expected none, as routes are below it")  # fmt: skip
     if PLACEHOLDER.search(parts.netloc + parts.path):
         raise InputError(f"{where}: {short(entry.address)}: a part of a request may stand in the query alone")
-    if parts.scheme == "http" and not entry.allow_http and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not entry.allow_http and not is_loopback(parts.hostname):
         raise InputError(
             f"{where}: {short(entry.address)}: what is sent by http:// can be read on the way, expected https://; "
             "or state allow_http = true beside it"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine can reach."""
     if host == "localhost":
         return True
     try:

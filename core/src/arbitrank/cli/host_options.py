@@ -11,16 +11,6 @@ from arbitrank.serve.fair_shares import address_key
 from arbitrank.serve.own_hosts import host_name
 
 
-def loopback(host: str) -> bool:
-    """True for an address that only this machine can reach."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _allowed(text: str) -> str:
     """A name of the service as Host has it. Raises `InputError` for what is none."""
     try:

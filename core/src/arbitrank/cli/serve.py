@@ -23,6 +23,7 @@ from arbitrank.cli.service_keys import encryption, signing
 from arbitrank.cli.stated_options import StatedCommand, shown, stated_again, stating_again
 from arbitrank.cli.watch_options import watching
 from arbitrank.errors import InputError
+from arbitrank.remote_entry import is_loopback
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.policy import read_policy
 from arbitrank.serve.settings import ServiceLimits, ServiceSettings
@@ -226,7 +227,7 @@ def _checked(
     """The settings, each checked. Raises `InputError`."""
     host, policy, tokens = settings["host"], settings["policy"], settings["tokens"]
     settings["following"] = decision_options.following(follow_share)
-    loopback = host_options.loopback(host)
+    loopback = is_loopback(host)
     if not loopback and tokens is None and not open_:
         raise InputError(f"--host {host}: open to other machines, and no --tokens; expected that, or --open")
     if settings["shadow"] is not None and settings["shadow"] == settings["log"]:
@@ -255,7 +256,7 @@ def _checked(
 
 def _metrics_tokens(port: int | None, host: str, tokens: Path | None, open_: bool) -> Path | None:
     """The tokens that the port of the metrics needs; None on this machine, and where it is open to others."""
-    if port is None or open_ or host_options.loopback(host):
+    if port is None or open_ or is_loopback(host):
         return None
     if tokens is None:
         raise InputError(
