@@ -231,7 +231,7 @@ def timed(n: int, jobs: int) -> dict[str, float]:
         made = world(out / "world", domains=3, train=800, held=2_000)
         store = made.fill(open_store(out / "store", environment={}))
         candidate = made.build(EXCHANGED, out / "candidate", 100)
-        version = store.publish(candidate)
+        version = store.publish(candidate).version
         store.canary(EXCHANGED, SHARE)
         _write(made, store, version, out / "log", n)
         plan_of = plan(made.domains, store, EXCHANGED, candidate)
