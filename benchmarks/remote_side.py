@@ -1,7 +1,7 @@
 """One service of `benchmarks.remote`, in a process of its own: a domain, or the least that answers over HTTP.
 
-It is run by its path. Its arguments are the name of a domain of `benchmarks.isolate`, or `bare`; a folder with its
-artifact; and the number of the socket that it listens at.
+It is run by its path. Its arguments are the name of a domain of `benchmarks.isolate`, or one that begins with `bare`; a
+folder with its artifact; and the number of the socket that it listens at.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def domain(name: str, artifact: Path) -> Any:
 def main() -> None:
     """Serve until the process is ended."""
     name, artifact, number = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    own = bare if name == "bare" else domain(name, artifact)
-    config = uvicorn.Config(own, lifespan="off" if name == "bare" else "on", log_level="warning", access_log=False)
+    least = name.startswith("bare")
+    own = bare if least else domain(name, artifact)
+    config = uvicorn.Config(own, lifespan="off" if least else "on", log_level="warning", access_log=False)
     uvicorn.Server(config).run([socket.socket(fileno=number)])
 
 

@@ -28,12 +28,12 @@ def test_the_table_of_the_box_has_every_figure(capsys: pytest.CaptureFixture[str
 
 
 def test_the_table_of_remotes_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    sides = ("here", "isolated", "remote", "bare")
+    sides = ("here", "isolated", "remote", "bare", "bare_three")
     one = {
         **{f"{name}_us": 100.0 + i for i, name in enumerate(sides)},
         "own_processor_us": dict.fromkeys(sides, 55.0),
         "isolated_overhead_us": 1.0, "remote_overhead_us": 2.0,
-        "ratio": [1.25, 1.2, 1.3], "of_the_limit": [0.875, 0.8, 0.9],
+        "of_limit_bare": [1.25, 1.2, 1.3], "of_limit_bare_three": [0.875, 0.8, 0.9],
     }  # fmt: skip
     remote.print_table({"text": one, "hypotheses": one, "load": 0.1})
     out = capsys.readouterr().out

@@ -242,6 +242,24 @@ def test_other_routes_and_methods_are_refused(url: str) -> None:
     assert (status, reply["error"]) == (404, "Not Found")
 
 
+def test_middleware_of_the_author_sees_every_call(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Seeing:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope.get("path", "lifespan"))
+            await self.app(scope, receive, send)
+
+    app = application(lamps(tmp_path))
+    app.add_middleware(Seeing)
+    with served(app) as url:
+        assert ranked(url, {"request": {"utterance": "x"}})[0] == 200
+    assert seen[:2] == ["lifespan", "/v1/rank"]
+
+
 def test_a_body_that_takes_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domain_service, "BODY_SECONDS", 0.05)
     with served(application(lamps(tmp_path))) as url:

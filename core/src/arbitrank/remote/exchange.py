@@ -199,18 +199,22 @@ class _Attempt:
 
 def wait_for(exchanges: Sequence[Exchange]) -> None:
     """Wait until each exchange has its result, to its own deadline at most."""
-    while waiting := [one for one in exchanges if one.waiting]:
-        poll = select.poll()
-        by_file = {one.fileno(): one for one in waiting}
-        for file, one in by_file.items():
-            poll.register(file, one.events)
-        left = min(one.until for one in waiting) - perf_counter()
+    waiting = {one.fileno(): one for one in exchanges if one.waiting}
+    poll = select.poll()
+    for file, one in waiting.items():
+        poll.register(file, one.events)
+    while waiting:
+        left = min(one.until for one in waiting.values()) - perf_counter()
         for file, _ in poll.poll(max(1e3 * left, 0.0)):
-            by_file[file].advance()
+            waiting[file].advance()
+            poll.modify(file, waiting[file].events)
         now = perf_counter()
-        for one in waiting:
+        for file, one in [*waiting.items()]:
             if one.waiting and now >= one.until:
                 one.finish()
+            if not one.waiting:
+                poll.unregister(file)
+                del waiting[file]
     for one in sorted(exchanges, key=lambda one: one.until):
         if one.result is None:
             one.finish()

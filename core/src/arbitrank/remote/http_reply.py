@@ -8,6 +8,7 @@ __all__ = ["BadReply", "ReplyReader"]
 
 _HEAD = 64 << 10  # bytes of a status line and headers
 _OK = 200
+_OF_THE_BODY = frozenset((b"content-type", b"content-length", b"transfer-encoding", b"content-encoding"))
 
 
 class BadReply(Exception):
@@ -61,7 +62,10 @@ class ReplyReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep what the headers say of the body."""
-        key, text = name.lower(), value.decode("latin-1").strip()
+        key = name.lower()
+        if key not in _OF_THE_BODY:
+            return
+        text = value.decode("latin-1").strip()
         if key == b"content-type":
             self._type = text
         elif key == b"content-length":
@@ -70,7 +74,7 @@ class ReplyReader:
                 self._problem = self._problem or f"a body of {text} bytes, expected at most {self._limit}"
         elif key == b"transfer-encoding":
             self._delimited = True
-        elif key == b"content-encoding" and text.lower() not in ("", "identity"):
+        elif text.lower() not in ("", "identity"):
             self._problem = self._problem or f"the content coding {text[:40]!r}, expected none"
 
     def on_headers_complete(self) -> None:

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import msgspec
 
-from arbitrank.arbitration.checks import checked_hypotheses
+from arbitrank.arbitration.checks import MAX_BYTES, MAX_HYPOTHESES, checked_hypotheses
 from arbitrank.arbitration.outcomes import Answered, Failed
 from arbitrank.errors import PluginError
 from arbitrank.isolation.checked_outcome import checked_outcome
@@ -59,6 +59,8 @@ class RankingModel(RemoteModel):
             reply = read_reply(body)
             if reply.failure is not None:
                 return Failed(f"the remote reports a failure: {reply.failure[:500]} ({self.client.entry.address})", ms)
+            if len(body) > MAX_BYTES or len(reply.hypotheses or ()) > MAX_HYPOTHESES:
+                checked_hypotheses(self.name, reply.hypotheses)
             found = self._checked(reply, ms, given, explain)
         except (msgspec.MsgspecError, ValueError, RecursionError, PluginError, ScoreError) as error:
             return Failed(f"{self.client.entry.address}: its reply: {error}", ms, kind="contract")
@@ -69,9 +71,7 @@ class RankingModel(RemoteModel):
     def _checked(
         self, reply: RemoteReply, ms: float, given: Sequence[Hypothesis] | None, explain: bool
     ) -> Answered | Failed:
-        hypotheses, right = given, reply.right
-        if hypotheses is None:
-            hypotheses = checked_hypotheses(self.name, reply.hypotheses or ())
+        hypotheses, right = (reply.hypotheses or ()) if given is None else given, reply.right
         why = reply.why if explain and reply.why is not None else tuple({} for _ in hypotheses)
         if given is None and len(right) == len(hypotheses):
             repeated = distinct(read_hypotheses(hypotheses, self._scales))
@@ -79,5 +79,6 @@ class RankingModel(RemoteModel):
                 hypotheses = only(hypotheses, repeated)
                 right, why = tuple(right[i] for i, _ in repeated), tuple(why[i] for i, _ in repeated)
         times = (ms, 0.0) if given is None else (0.0, ms)
-        outcome = DomainOutcome(0, 0, None, reply.mine, right, None, [*why], *times)
-        return checked_outcome(self.name, outcome, hypotheses, explain)
+        recognised = tuple(hypotheses) if given is None else None
+        outcome = DomainOutcome(0, 0, None, reply.mine, right, recognised, [*why], *times)
+        return checked_outcome(self.name, outcome, given, explain)
