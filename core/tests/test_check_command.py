@@ -46,8 +46,10 @@ def project(folder: Path, code: str, pyproject: str = PROJECT) -> Path:
 
 
 def test_a_project_that_is_not_installed_is_checked_and_its_metadata_too(arbitrank, tmp_path: Path) -> None:
-    folder = project(tmp_path / "zoo", STEADY)
-    done = arbitrank("check", str(folder), "--json")
+    folder, temporary = project(tmp_path / "zoo", STEADY), tmp_path / "temporary"
+    temporary.mkdir()
+    done = arbitrank("check", str(folder), "--json", TMPDIR=str(temporary))
+    assert [*temporary.iterdir()] == []
     (report,) = map(json.loads, done.stdout.splitlines())
     assert done.returncode == 1
     assert (report["domain"], report["checks"], report["passed"]) == ("zoo", len(ALL_CHECKS) + 1, False)

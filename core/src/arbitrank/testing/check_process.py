@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,7 +90,8 @@ def check_target(
     """
     for path in reversed(one.paths):
         sys.path.insert(0, path)
-    child = _Restarted(seconds)
+    folder = tempfile.TemporaryDirectory(prefix="arbitrank-check-")
+    child = _Restarted(seconds, folder.name)
     try:
         task = Task(one.distribution, one.name)
         tell(DISCOVERY)
@@ -111,22 +113,27 @@ def check_target(
         return found
     finally:
         child.close()
+        folder.cleanup()
         for path in one.paths:
             sys.path.remove(path)
 
 
 class _Restarted:
-    """A child process for checks that is started again after one in which it ended."""
+    """A child process for checks, started again after one in which it ended; its temporary files are in `folder`.
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    It is killed at the end, so that it cannot remove them itself.
+    """
+
+    def __init__(self, seconds: float, folder: str) -> None:
+        self._seconds, self._variables = seconds, {"TMPDIR": folder}
         self._child: Child | None = None
         self._barred: frozenset[Barred] = frozenset()
 
     def reply(self, task: Task) -> Reply:
         """The reply to a task; a finding where the process ended."""
         if self._child is None:
-            self._child = Child("-m", "arbitrank.testing.check_process", str(MEMORY), str(self._seconds))
+            command = ("-m", "arbitrank.testing.check_process", str(MEMORY), str(self._seconds))
+            self._child = Child(*command, variables=self._variables)
         task = msgspec.structs.replace(task, barred=self._barred)
         try:
             return msgspec.json.decode(self._child.exchange(msgspec.json.encode(task), self._seconds), type=Reply)

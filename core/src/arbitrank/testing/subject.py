@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -21,6 +20,7 @@ from arbitrank.plugin_hooks import stated
 from arbitrank.registry import Found, Loaded
 from arbitrank.store.artifact import read_manifest
 from arbitrank.store.loading import load_model
+from arbitrank.store.private_copies import new_folder
 from arbitrank.training.plugin_calls import loaded, own_examples, trained
 from arbitrank.training.shared_negatives import AddedNegatives, added_negatives
 from arbitrank.values import Example
@@ -60,7 +60,6 @@ class Subject:
     pace: float | None = None
     barred: frozenset[Barred] = frozenset()
     stable: StableWeights | None = None
-    _folders: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
 
     @classmethod
     def of(cls, domain: Domain) -> Subject:
@@ -165,9 +164,7 @@ class Subject:
 
     def trained(self, examples: Sequence[Example], seed: int = 0) -> tuple[Path, Any]:
         """A folder with what `train` writes for some examples, and its figures. Raises as `trained` does."""
-        self._folders.append(tempfile.TemporaryDirectory(prefix="arbitrank-check-"))
-        out = Path(self._folders[-1].name) / "out"
-        out.mkdir()
+        out = new_folder()
         seen = [example.seen_by(self.name) for example in examples]
         with one_thread():
             return out, trained(self.domain, seen, out, Settings(seed=seed))
