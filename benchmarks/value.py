@@ -238,7 +238,7 @@ def timed(n: int, jobs: int) -> dict[str, float]:
         size = sum(path.stat().st_size for path in (out / "log").iterdir())
         began, processor = time.perf_counter(), _processor()
         found = valued(plan_of, out / "log", jobs=jobs)
-        report = value_of(found, plan_of, "log", unused=unused_in(found, out / "log"))
+        report = value_of(found, plan_of.exchanged, "log", unused=unused_in(found, out / "log"))
         seconds = time.perf_counter() - began
         get_reusable_executor().shutdown(wait=True)  # processes count once they have ended
         processor = _processor() - processor

@@ -23,6 +23,7 @@ from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import calibration
+from arbitrank.impact.curves import curves_of
 from arbitrank.impact.flips import FLIPS, KINDS
 from arbitrank.impact.gate import judge
 from arbitrank.impact.page import write_impact
@@ -191,7 +192,7 @@ def test_a_file_without_a_request_is_no_error(exchange: ReplayPlan, tmp_path: Pa
     (tmp_path / "empty.jsonl").touch()
     found, replayed = measure(exchange, tmp_path / "empty.jsonl")
     assert (found.n, found.flips, found.pooled, found.worst) == (0, 0, None, [])
-    write_impact(found, replayed, tmp_path / "out")
+    write_impact(found, curves_of(found, replayed), tmp_path / "out")
 
 
 # --------------------------------------------------------------------------------------------------------- logs
@@ -427,12 +428,13 @@ def test_the_page_needs_no_file_beside_it_and_escapes_every_text(tmp_path: Path,
     )
     replayed = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.95))
     found, raw = measure(replayed, path)
-    write_impact(found, raw, tmp_path / "out", judge(found, None))
+    curves = curves_of(found, raw)
+    write_impact(found, curves, tmp_path / "out", judge(found, None))
     with pytest.raises(InputError, match=r"log\.jsonl: cannot be created: File exists; expected a folder"):
-        write_impact(found, raw, path)
+        write_impact(found, curves, path)
     (tmp_path / "taken" / "impact.html").mkdir(parents=True)
     with pytest.raises(InputError, match=r"impact\.html: cannot be written: Is a directory"):
-        write_impact(found, raw, tmp_path / "taken")
+        write_impact(found, curves, tmp_path / "taken")
     page = (tmp_path / "out" / "impact.html").read_text(encoding="utf-8")
     assert "<script>" not in page
     assert re.findall("<script[^>]*>", page) == ['<script type="application/json">'] * page.count("data-plot=") + [

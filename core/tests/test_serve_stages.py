@@ -7,21 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import fakes
-import numpy as np
+import made_stages
 import pytest
-from msgspec.structs import replace
 from services import Service
 from waiting import until
 
 from arbitrank.serve.auth import make_token
-from arbitrank.shortlist.build import SkillUtterance, build, write
-from arbitrank.shortlist.hyprank import HypRank, save_hyprank
-from arbitrank.shortlist.hyprank_training import LabelledList, train_hyprank
-from arbitrank.shortlist.tool_order import ToolOrder
-from arbitrank.shortlist.tool_outcomes import OutcomeTally
+from arbitrank.shortlist.hyprank import save_hyprank
 from arbitrank.store.kinds import HYPRANK, SHORTLIST
-from arbitrank.store.store import Store, open_store
-from arbitrank.values import Ranked, Request
+from arbitrank.store.store import open_store
 
 
 class Staged:
@@ -47,28 +41,6 @@ class Staged:
             assert first["score"] != first["shortlisted"]
 
 
-def shortlister(store: Store, folder: Path, n: int) -> str:
-    utterances = [
-        SkillUtterance(text, name, name, frozenset([name]), Request(utterance=text))
-        for name, text in (("lights", "the lamp"), ("shades", "the window"), ("lights", "more light"))
-    ]
-    write(build(utterances[:n]), folder)
-    return store.publish(folder, promote=n == 2).version
-
-
-def hyprank(seed: int) -> HypRank:
-    rng, names = np.random.default_rng(seed), ("lights", "shades")
-    lists = []
-    for group in range(80):
-        scores = sorted(((float(rng.uniform(0.2, 0.8)), name) for name in names), reverse=True)
-        ranked = tuple(Ranked(name, "i", score=p * p, domain_probability=p, probability=p) for p, name in scores)
-        lists.append(LabelledList(Request(), ranked, frozenset([names[group % 2]]), {}, group))
-    tally = OutcomeTally()
-    for _ in range(seed + 1):
-        tally = tally.after("lights", failed=True)
-    return replace(train_hyprank(lists, rounds=3), tools=ToolOrder(tally))
-
-
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory, lights_site: Path) -> Iterator[Staged]:
     folder = tmp_path_factory.mktemp("stages")
@@ -76,10 +48,12 @@ def staged(tmp_path_factory: pytest.TempPathFactory, lights_site: Path) -> Itera
     for name in ("lights", "shades"):
         fakes.artifact(folder / name, name, mine=0.9)
         store.publish(folder / name, promote=True)
-    versions = {SHORTLIST: (shortlister(store, folder / "s2", 2), shortlister(store, folder / "s3", 3))}
+    versions = {
+        SHORTLIST: (made_stages.shortlister(store, folder / "s2", 2), made_stages.shortlister(store, folder / "s3", 3))
+    }
     hypranks = []
     for number in range(2):
-        save_hyprank(hyprank(number), folder / f"h{number}")
+        save_hyprank(made_stages.hyprank(number), folder / f"h{number}")
         hypranks.append(store.publish(folder / f"h{number}", promote=number == 0).version)
     versions[HYPRANK] = hypranks[0], hypranks[1]
     token, grant = make_token("ops", ["rank", "publish:.shortlist", "publish:.hyprank", "metrics"])

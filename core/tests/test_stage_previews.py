@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import fakes
+import made_stages
 import msgspec
+import numpy as np
 import pytest
 from fakes import FakeDomain
 
+from arbitrank.answerlog.feedback import Feedback
+from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.own_claims import own_claims
+from arbitrank.arbitration.policy import Pin, Policy
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.impact import answered
+from arbitrank.live.live import Live
+from arbitrank.outcomes.propensities import selection_of
 from arbitrank.previews import stage_preview
 from arbitrank.promotion import consider
 from arbitrank.shortlist.build import SkillUtterance, build, write
+from arbitrank.shortlist.hyprank import save_hyprank
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.decision_settings import save_decisions
-from arbitrank.store.kinds import DECISIONS, SHORTLIST
+from arbitrank.store.kinds import DECISIONS, HYPRANK, SHORTLIST
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Request
 
@@ -117,3 +127,91 @@ def test_what_is_no_change_of_a_stage_is_refused(domains: dict[str, Domain], sto
         stage_preview(store, domains, DECISIONS, "promote", requests)
     with pytest.raises(InputError, match="no probabilities of its own"):
         stage_preview(store, domains, DECISIONS, "shrink", requests)
+
+
+N = 600  # requests of the log
+
+
+@pytest.fixture
+def log(domains: dict[str, Domain], store: Store, tmp_path: Path) -> Path:
+    """The log of a canary of decision settings that act on nothing, of which users accept a fifth, else four fifths."""
+    for name, none in (("now", 0.5), ("none", 0.0)):
+        save_decisions(DecisionSettings(none=none), tmp_path / name)
+        store.publish(tmp_path / name, promote=name == "now")
+    store.canary(DECISIONS, 0.4)
+    rng, folder = np.random.default_rng(0), tmp_path / "log"
+    with Live(domains, store, selftest=lambda folder, name: None) as live, AnswerLog(folder) as written:
+        live.look()
+        for number in range(N):
+            asked = Request(id=f"r{number}", session=f"s{number // 2}", utterance="the lamp")
+            made = live.arbitrate(asked)
+            drawn = partial(selection_of, asked, made.answer, made.canary)
+            written.write(asked, made.answer, arms=made.arms, selection=drawn, claims=partial(own_claims, made))
+            liked = rng.random() < (0.8 if made.answer.decision.action == "accept" else 0.2)
+            written.feedback(Feedback(id=f"r{number}", outcome="accepted" if liked else "rejected"))
+    return folder
+
+
+def test_a_stages_candidate_has_its_value_by_the_reactions_of_its_canary(
+    domains: dict[str, Domain], store: Store, requests: Path, log: Path
+) -> None:
+    on_log = stage_preview(store, domains, DECISIONS, "promote", log).impact
+    beside = stage_preview(store, domains, DECISIONS, "promote", requests, log=log).impact
+    assert (on_log.n, beside.n) == (N, 10)
+    for value in (on_log.value, beside.value):
+        assert value is not None
+        assert (value.before, value.after) == (on_log.before, on_log.after)
+        assert (value.n, value.left_out, value.notes) == (N, {}, [])
+        one = value.estimate
+        assert one is not None
+        assert (one.n, one.sessions, one.flips, one.without_evidence, one.overlap) == (N, N // 2, N, 0.0, 1.0)
+        assert one.difference.dr.low < -0.6 < one.difference.dr.high
+        assert one.verdict == "worse"
+    assert stage_preview(store, domains, DECISIONS, "promote", requests).impact.value is None
+
+
+def test_reactions_to_what_the_operators_policy_may_have_decided_are_left_out(
+    domains: dict[str, Domain], store: Store, log: Path
+) -> None:
+    policy = Policy(pins=(Pin(domain="lights"),))
+    value = stage_preview(store, domains, DECISIONS, "promote", log, policy=policy).impact.value
+    assert value is not None
+    assert (value.estimate, sum(value.left_out.values())) == (None, N)
+
+
+def test_of_many_reactions_a_sample_is_answered(
+    domains: dict[str, Domain], store: Store, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(answered.answered_impact.__kwdefaults__, "most", 100)
+    impact = stage_preview(store, domains, DECISIONS, "promote", log).impact
+    assert impact.n == 100
+    assert impact.value is not None
+    assert impact.value.estimate is not None
+    assert (impact.value.n, impact.value.estimate.n) == (N, 100)
+    assert f"100 of {N} reactions, drawn at random" in impact.value.notes
+
+
+def test_lists_that_a_hyprank_sorted_are_replayed_for_a_stage(
+    domains: dict[str, Domain], store: Store, tmp_path: Path
+) -> None:
+    for number in range(2):
+        save_hyprank(made_stages.hyprank(number), tmp_path / f"h{number}")
+        store.publish(tmp_path / f"h{number}", promote=number == 0)
+    with Live(domains, store, selftest=lambda folder, name: None) as live, AnswerLog(tmp_path / "log") as written:
+        live.look()
+        for number in range(20):
+            asked = Request(id=f"r{number}", utterance="the lamp")
+            made = live.arbitrate(asked)
+            assert "hyprank" in made.answer.ms
+            written.write(asked, made.answer, selection=partial(selection_of, asked, made.answer, made.canary))
+            written.feedback(Feedback(id=f"r{number}", outcome="accepted"))
+    value = stage_preview(store, domains, HYPRANK, "promote", tmp_path / "log").impact.value
+    assert value is not None
+    assert (value.left_out, value.estimate and value.estimate.n) == ({}, 20)
+
+
+def test_a_hyprank_of_the_operators_takes_the_place_of_the_stores(
+    domains: dict[str, Domain], store: Store, requests: Path
+) -> None:
+    with pytest.raises(InputError, match="no version of the store does"):
+        stage_preview(store, domains, HYPRANK, "promote", requests, hyprank=made_stages.hyprank(0))

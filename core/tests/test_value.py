@@ -32,6 +32,7 @@ from arbitrank.cli.main import cli
 from arbitrank.errors import DataError
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.impact import logged_actions
+from arbitrank.impact.curves import curves_of
 from arbitrank.impact.gate import GateLimits, judge, value_reasons
 from arbitrank.impact.page import write_impact
 from arbitrank.impact.plan import ReplayPlan, plan
@@ -272,7 +273,7 @@ def exchange(store: Store) -> ReplayPlan:
 
 @pytest.fixture(scope="module")
 def report(exchange: ReplayPlan, log: Path) -> ValueReport:
-    return value_of(replay(exchange, log), exchange, "log")
+    return value_of(replay(exchange, log), exchange.exchanged, "log")
 
 
 def test_every_answer_of_a_canary_is_reproduced_from_the_log(log: Path) -> None:
@@ -319,7 +320,7 @@ def test_requests_without_a_reaction_are_counted_and_not_replayed(
     some = [line if number % 3 else replace(line, outcome=None) for number, line in enumerate(lines)]
     found = valued(exchange, changed_log(tmp_path, some))
     assert (len(found.rows), found.silent) == (800, 400)
-    assert value_of(found, exchange, "log").n == 1_200
+    assert value_of(found, exchange.exchanged, "log").n == 1_200
 
 
 def test_a_log_without_claims_is_replayed(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ def test_the_impact_report_has_the_value_and_the_gate_refuses_by_it(
 ) -> None:
     impact, found = measure(exchange, log)
     assert impact.value is not None
-    write_impact(impact, found, tmp_path)
+    write_impact(impact, curves_of(impact, found), tmp_path)
     assert "Accepted by users" in (tmp_path / "impact.html").read_text()
     reasons = {one.what: one.text for one in judge(impact, None)}
     assert "users would accept fewer of its answers" in reasons["value"]
@@ -356,7 +357,7 @@ def with_answers(log: Path, change: Callable[[Any], Any]) -> Iterator[Logged]:
 
 def test_a_log_without_selections_says_nothing(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
     path = changed_log(tmp_path, with_answers(log, lambda answer: replace(answer, selection=UNSET)))
-    report = value_of(replay(exchange, path), exchange, "log")
+    report = value_of(replay(exchange, path), exchange.exchanged, "log")
     assert report.estimate is None
     assert "none of 1200 answers with a reaction says how it was drawn" in (unusable(report) or "")
     assert report.left_out == {"logged without the probability of the answer": 1_200}
@@ -366,7 +367,7 @@ def valued_with(exchange: ReplayPlan, path: Path, rules: str | None = None) -> V
     """The value of a log, under a policy of these rules."""
     policy = None if rules is None else msgspec.convert(tomllib.loads(rules), Policy)
     by = dataclasses.replace(exchange, policy=policy)
-    return value_of(valued(by, path), by, "log")
+    return value_of(valued(by, path), by.exchanged, "log")
 
 
 def selected(log: Path, folder: Path, change: Callable[[int, Any], Any]) -> Path:
@@ -451,7 +452,7 @@ def test_a_truth_counts_in_the_place_of_the_reaction_that_it_contradicts(
 ) -> None:
     lines = [line for line in read_log(log) if isinstance(line, Logged)]
     told = [replace(line, truth=Truth("apples", "Eat"), outcome="accepted") for line in lines]
-    report = value_of(replay(exchange, changed_log(tmp_path, told)), exchange, "log")
+    report = value_of(replay(exchange, changed_log(tmp_path, told)), exchange.exchanged, "log")
     assert report.estimate is not None
     right = sum(line.answer is not None and line.answer.ranked[0].domain == "apples" for line in lines)
     assert report.contradicted == len(lines) - right
@@ -465,7 +466,7 @@ def test_a_candidate_of_another_canary_is_valued_by_the_stable_arm_alone(store: 
     if not folder.exists():
         fakes.artifact(folder, "apples", fakes.CARD, strength=2.0)
     exchanged = plan(DOMAINS, store, "apples", folder)
-    report = value_of(replay(exchanged, log), exchanged, "log")
+    report = value_of(replay(exchanged, log), exchanged.exchanged, "log")
     assert report.estimate is not None
     assert 600 < report.estimate.n < 840
     assert report.estimate.verdict == "too little evidence"
@@ -474,7 +475,7 @@ def test_a_candidate_of_another_canary_is_valued_by_the_stable_arm_alone(store: 
 def test_answers_of_other_versions_are_no_evidence(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
     """Settings of before that asked where the present ones accept."""
     lines = with_answers(log, lambda answer: replace(answer, decision=Decision("clarify", (0, 1))))
-    report = value_of(valued(exchange, changed_log(tmp_path, lines)), exchange, "log")
+    report = value_of(valued(exchange, changed_log(tmp_path, lines)), exchange.exchanged, "log")
     assert report.estimate is not None
     assert report.estimate.without_evidence == 1.0
     assert report.estimate.verdict == "too little evidence"
@@ -548,7 +549,7 @@ def test_the_gate_judges_a_candidate_by_the_log_of_its_canary(
 
 def test_too_little_evidence_refuses_nothing(exchange: ReplayPlan, log: Path, tmp_path: Path) -> None:
     few = changed_log(tmp_path, [line for line in read_log(log) if isinstance(line, Logged)][:60])
-    report = value_of(valued(exchange, few), exchange, "log")
+    report = value_of(valued(exchange, few), exchange.exchanged, "log")
     assert report.estimate is not None
     assert report.estimate.verdict == "too little evidence"
     assert list(value_reasons(report)) == []

@@ -15,6 +15,7 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
+import fakes
 import msgspec
 import numpy as np
 import pytest
@@ -34,6 +35,8 @@ from arbitrank.serve.routes import Handlers
 from arbitrank.serve.settings import ServiceSettings, WatchSettings
 from arbitrank.serve.watch_main import ServiceWatch, WatchStart, samples_of
 from arbitrank.serve.watch_process import REPORT, WatchProcess
+from arbitrank.store.state import Undo, served_with
+from arbitrank.store.store import open_store
 from arbitrank.values import Ranked, Truth
 from arbitrank.watch import collector
 from arbitrank.watch.alarms import Commands
@@ -43,6 +46,7 @@ from arbitrank.watch.evidence import miscalibration, surprise
 from arbitrank.watch.following import LogFollower
 from arbitrank.watch.judging import judge
 from arbitrank.watch.period import Known
+from arbitrank.watch.reading import known_of
 from arbitrank.watch.report import Proposal, WatchReport
 from arbitrank.watch.rows import DomainNumbers, WatchedRow, row_of
 from arbitrank.wire.requests import decode_logged
@@ -187,15 +191,38 @@ def test_a_new_version_that_claims_too_much_is_to_be_rolled_back() -> None:
     def worse(one: DomainNumbers) -> DomainNumbers:
         return one._replace(mine=0.97, right=0.9, version="v2")
 
+    def next_of(undo: Undo | None) -> tuple[str, ...]:
+        return watched(rows(worse, labelled=0.5), {"pears": Known("v2", undo=undo)}).alarms[0].next
+
     report = watched(rows(worse, labelled=0.5))
     one = report.domains["pears"]
     assert (one.serving, one.since, one.drifts) == ("v2", CHANGE, ())
     assert {alarm.kind for alarm in report.alarms} == {"calibration"}
-    assert report.alarms[0].next[:2] == (
-        "arbitrank rollback pears --store store",
-        "arbitrank shrink pears --on log --since 1d --store store",
-    )
+    rest = ("arbitrank shrink pears --on log --since 1d --store store", report.alarms[0].next[-1])
+    assert report.alarms[0].next == rest  # no store says that there is a version to go back to
+    assert next_of(None) == rest
+    assert next_of("previous version") == ("arbitrank rollback pears --store store", *rest)
+    assert next_of("package") == ("arbitrank rollback pears --to-package --store store", *rest)
+    assert next_of("recalibration") == ("arbitrank shrink pears --off --store store", *rest)
     assert any("pears has a new version" in text and "arbitrank impact pears" in text for text in report.notes)
+
+
+def test_the_store_shows_how_the_last_change_is_undone(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store", environment={})
+
+    def undo(shipped: Path | None = None) -> Undo | None:
+        return known_of({"pears": fakes.FakeDomain("pears", shipped)}, store)["pears"].undo
+
+    for number, way in enumerate((None, "previous version")):  # this package has no weights to go back to
+        fakes.artifact(tmp_path / f"v{number}", "pears", mine=0.5 + 0.1 * number)
+        assert number or undo(tmp_path / "v0") is None
+        store.publish(tmp_path / f"v{number}", promote=True)
+        assert undo() == way
+        assert undo(tmp_path / "v0") == (way or "package")
+    for by, way in ((Recalibration(0.5), "recalibration"), (None, None)):
+        number, state = store.state("pears")
+        store.change("pears", "shrink", served_with(state, by), number)
+        assert undo() == way
 
 
 def test_with_few_truths_the_recalibration_that_undoes_the_drift_is_named() -> None:

@@ -16,7 +16,7 @@ from arbitrank.guard import Fault, guarded
 from arbitrank.learn.rerankers import baseline
 from arbitrank.outcomes.suite_cases import Case, stored_cases
 from arbitrank.outcomes.suite_runs import SuiteRun, run_suites
-from arbitrank.shortlist.hyprank import read_hyprank
+from arbitrank.shortlist.hyprank import HypRank, read_hyprank
 from arbitrank.shortlist.served import served_shortlisting
 from arbitrank.shortlist.shortlister import Shortlisting, ShortlistSettings
 from arbitrank.store.artifact import read_manifest
@@ -31,13 +31,14 @@ def serving_now(
     domains: Mapping[str, Domain],
     decisions: DecisionSettings = DecisionSettings(),
     shortlist: ShortlistSettings | None = None,
+    hyprank: HypRank | None = None,
 ) -> Arbitrator:
-    """The arbitrator over the stable versions, with the stable HypRank; `decisions` are the operator's.
+    """The arbitrator over the stable versions; `decisions` are the operator's, a `hyprank` sorts in the store's place.
 
     With `shortlist`, the settings of a service that has one, the stable Shortlister chooses the domains too.
     """
-    served, hyprank = load_domains(domains, store, decisions.scales), store.stable(HYPRANK)
-    order, listing = None if hyprank is None else read_hyprank(hyprank), None
+    served, stable, listing = load_domains(domains, store, decisions.scales), store.stable(HYPRANK), None
+    order = read_hyprank(stable) if hyprank is None and stable is not None else hyprank
     if shortlist is not None:
         listing = _listing(store.stable(SHORTLIST), domains, store, shortlist)
     return Arbitrator(

@@ -21,9 +21,9 @@ from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.evaluate.reliability import ReliabilityCurve
 from arbitrank.exchanged import exchanged, serving_now, suites_of
-from arbitrank.impact.answered import answered_impact
+from arbitrank.impact.answered import StageExchange, answered_impact, answered_value
 from arbitrank.impact.curves import answer_curves, own_curves
-from arbitrank.impact.flips import Side
+from arbitrank.impact.flips import SIDES, Side
 from arbitrank.impact.gate import GateLimits, GateReason, judge, over_limit
 from arbitrank.impact.plan import plan
 from arbitrank.impact.recalibrating import fit
@@ -32,9 +32,10 @@ from arbitrank.impact.suite_gate import suite_reasons
 from arbitrank.impact.value_work import value_in
 from arbitrank.promotion import consider
 from arbitrank.registry import domain_named
+from arbitrank.shortlist.hyprank import HypRank
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.artifact import read_card
-from arbitrank.store.kinds import DECISIONS, train_command
+from arbitrank.store.kinds import DECISIONS, HYPRANK, train_command
 from arbitrank.store.loading import present
 from arbitrank.store.state import first_share
 from arbitrank.store.store import Store
@@ -139,28 +140,39 @@ def stage_preview(
     version: str | None = None,
     since: float | None = None,
     called: str | None = None,
+    log: Path | None = None,
+    policy: Policy | None = None,
     decisions: DecisionSettings = DecisionSettings(),
+    limits: GateLimits = GateLimits(),
     shortlist: ShortlistSettings | None = None,
+    hyprank: HypRank | None = None,
+    seed: int = 0,
 ) -> Preview:
     """The preview of a change of the decision settings, the Shortlister or the HypRank, as `preview` has it.
 
     The requests are answered whole, with what serves now and with the change. The gate's reasons are those that a
-    promotion of the version would have, by the audit set. `shortlist` are the settings of a service that has one.
-    Raises `InputError` where there is no such version, or the change is none of a stage.
+    promotion of the version would have, by the audit set. `shortlist` are the settings of a service that has one, a
+    `hyprank` sorts in the place of the store's. Raises `InputError` where there is no such version, or the change is
+    none of a stage.
     """
     if verb == "shrink":
         raise InputError(f"{name}: a stage has no probabilities of its own to recalibrate")
+    if name == HYPRANK and hyprank is not None:
+        raise InputError(f"{name}: --hyprank names the one that sorts, so no version of the store does")
     number, state = store.state(name)
     chosen, notes = _chosen(store, name, verb, version), list[str]()
-    judgement = consider(store, domains, name, chosen, decisions=decisions, note=notes.append)
+    judgement = consider(store, domains, name, chosen, limits=limits, decisions=decisions, note=notes.append)
     if judgement.problem is not None:
         raise ArtifactError(f"{name} {chosen}: {judgement.problem}")
-    now = serving_now(store, domains, decisions, shortlist)
-    before, after = exchanged(
-        now, store, domains, name, store.fetch(name, chosen), decisions, shortlist=shortlist or ShortlistSettings()
-    )
-    versions = state.stable, chosen
-    impact, found = answered_impact(path, before.answer, after.answer, name, versions, since=since, called=called)
+    sides = exchanged(
+        serving_now(store, domains, decisions, shortlist, hyprank), store, domains, name, store.fetch(name, chosen),
+        decisions, shortlist=shortlist or ShortlistSettings(),
+    )  # fmt: skip
+    answering = {side: one.arbitrate for side, one in zip(SIDES, sides, strict=True)}
+    exchange = StageExchange.of(name, state.stable, chosen, answering, policy)
+    impact, found = answered_impact(path, exchange, since=since, called=called, seed=seed)
+    if log is not None and impact.value is None:
+        impact = replace(impact, value=answered_value(log, exchange, first_share(store.history(name), chosen)))
     judged = "on the audit set" if judgement.audit is not None else "on no request, as the store has no audit set"
     notes = [f"its gate judges it {judged}", *notes, *impact.notes]
     if name == DECISIONS and not found.labelled["unowned"].any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
@@ -14,15 +14,18 @@ from arbitrank.answerlog.reader import source
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.recalibration import Recalibration
-from arbitrank.cli import decision_options, options
+from arbitrank.cli import decision_options, options, shortlist_options
 from arbitrank.cli.computing import Computing, computing, requests_at
+from arbitrank.cli.stage_impact import JudgedImpact, Replay, stage_impact
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, domain_named, loaded
+from arbitrank.store.kinds import RESERVED, canonical
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
     from arbitrank.impact.gate import GateLimits
+    from arbitrank.shortlist.shortlister import ShortlistSettings
 
 
 def _gate_limits(tolerance: float, max_ece: float, max_temperature: float) -> GateLimits:
@@ -78,6 +81,8 @@ gate_limits = options.gathered(
 @gate_limits
 @options.seed
 @computing
+@shortlist_options.shortlisting
+@options.hyprank_folder
 @options.as_json
 @click.option("--out", type=options.PATH, help="Write impact.json and impact.html here.")
 @options.store
@@ -87,14 +92,13 @@ def impact(
     path: str | None,
     begins: str | None,
     against: str,
-    decisions: DecisionSettings,
-    policy: Policy | None,
-    limits: GateLimits,
-    seed: int,
     where: Computing,
+    shortlist: ShortlistSettings | None,
+    hyprank: Path | None,
     as_json: bool,
     out: Path | None,
     store: Store,
+    **settings: Any,
 ) -> None:
     """Replay requests with the model of DOMAIN exchanged: changed answers, and errors before and after.
 
@@ -102,44 +106,73 @@ def impact(
     with another recogniser recognises the words again. Where there is no candidate, what serves is judged, beside the
     version that served before it, else beside R0. Changes nothing, and prints the judgement of `promote`'s gate.
 
+    DOMAIN may be a stage, .shortlist, .hyprank or .decisions: up to 5,000 requests are then answered whole, with what
+    serves and with its candidate. --shortlist and --hyprank are as the service has them, and are for stages alone.
+
     Example: arbitrank impact podcasts --on log --out report
+    Example: arbitrank impact .decisions --on log
     """
     from arbitrank.cli.impact_tables import show_impact
-    from arbitrank.exchanged import suites_of
     from arbitrank.impact import page
-    from arbitrank.impact.gate import judge, over_limit
+    from arbitrank.impact.gate import over_limit
+
+    name = canonical(domain)
+    on = click.get_current_context().with_resource(requests_at(path, store))
+    since = None if begins is None else begin_in(begins, source(on))
+    if out:  # before minutes of work, not after them
+        page.report_folder(out)
+    replay = Replay(on, (path if path != str(on) else None) if path else "the audit set", since, candidate, against)
+    if name in RESERVED:
+        found = stage_impact(store, name, replay, where, shortlist, hyprank, **settings)
+    else:
+        options.needs("a stage", False, shortlist=shortlist is not None, hyprank=hyprank)
+        found = _of_domain(store, name, replay, where, **settings)
+    if out:
+        page.write_impact(found.impact, found.curves, out, found.reasons)
+    if as_json:
+        click.echo(msgspec.json.encode(found.impact))
+        return
+    show_impact(found.impact, found.reasons)
+    if over := over_limit(found.impact, settings["limits"], now=True):
+        click.echo(over)
+    click.echo(f"written: {out}/impact.html" if out else "--out DIR writes this as JSON and as a page with plots")
+
+
+def _of_domain(
+    store: Store,
+    name: str,
+    replay: Replay,
+    where: Computing,
+    *,
+    decisions: DecisionSettings,
+    policy: Policy | None,
+    limits: GateLimits,
+    seed: int,
+) -> JudgedImpact:
+    """The impact of a domain's version, and the gate's reasons against it."""
+    from arbitrank.exchanged import suites_of
+    from arbitrank.impact.curves import curves_of
+    from arbitrank.impact.gate import judge
     from arbitrank.impact.plan import plan
     from arbitrank.impact.report import measure
     from arbitrank.impact.suite_gate import suite_reasons
     from arbitrank.store.artifact import read_card
 
-    on = click.get_current_context().with_resource(requests_at(path, store))
-    since = None if begins is None else begin_in(begins, source(on))
     domains = loaded(discover())
-    folder, compared, by = exchanged(store, domains, domain, candidate, against)
-    if out:  # before minutes of work, not after them
-        page.report_folder(out)
+    folder, compared, by = exchanged(store, domains, name, replay.candidate, replay.against)
     replayed = plan(
-        domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by, policy=policy
+        domains, store, name, folder, against=compared, decisions=decisions, since=replay.since, by=by, policy=policy
     )
-    called = (path if path != str(on) else None) if path else "the audit set"
-    impact, found = measure(replayed, on, card=read_card(folder), seed=seed, called=called, **where._asdict())
+    card = read_card(folder)
+    impact, found = measure(replayed, replay.on, card=card, seed=seed, called=replay.called, **where._asdict())
     reasons = judge(impact, impact.card, limits, domain=impact.domain)
     if compared is None:
-        suites = suites_of(store, domains, domain, replayed.candidate.folder, decisions, by)
+        suites = suites_of(store, domains, name, replayed.candidate.folder, decisions, by)
         impact = msgspec.structs.replace(impact, suites=suites.results)
-        reasons += suite_reasons(domain, suites)
+        reasons += suite_reasons(name, suites)
         for text in suites.notes:
             options.note(text)
-    if out:
-        page.write_impact(impact, found, out, reasons)
-    if as_json:
-        click.echo(msgspec.json.encode(impact))
-        return
-    show_impact(impact, reasons)
-    if over := over_limit(impact, limits, now=True):
-        click.echo(over)
-    click.echo(f"written: {out}/impact.html" if out else "--out DIR writes this as JSON and as a page with plots")
+    return JudgedImpact(impact, reasons, curves_of(impact, found))
 
 
 Exchanged = tuple[Path, "Path | Literal['r0'] | None", "Recalibration | None"]

@@ -36,7 +36,8 @@ def show_impact(impact: Impact, reasons: Sequence[GateReason]) -> None:
         slices |= {f"of {name}": one for name, one in impact.per_domain.items()}
         slices |= {f"on {name}": one for name, one in impact.per_device.items()}
         print_table(console, _figures(slices))
-        print_table(console, _claims(impact))
+        if (claims := _claims(impact)).row_count:
+            print_table(console, claims)
     if impact.decisions:
         before, after = impact.decisions["before"], impact.decisions["after"]
         shares = (

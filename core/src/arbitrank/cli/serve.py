@@ -27,30 +27,9 @@ from arbitrank.remote_entry import is_loopback
 from arbitrank.serve.auth import read_tokens
 from arbitrank.serve.policy import read_policy
 from arbitrank.serve.settings import ServiceLimits, ServiceSettings
-from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.signing import open_keys
 from arbitrank.store.store import open_store
 
-
-def _shortlist(
-    shortlist: bool, k: int, floor: float, mass: float, outside: float | None, shortlist_always: tuple[str, ...]
-) -> ShortlistSettings | None:
-    options.needs("--shortlist", shortlist, shortlist_always=shortlist_always)
-    return ShortlistSettings(k, floor, frozenset(shortlist_always), mass, outside) if shortlist else None
-
-
-_shortlisting = options.gathered(
-    "shortlist",
-    _shortlist,
-    click.option("--shortlist", is_flag=True, help="Query only the domains that the store's Shortlister chooses."),
-    shortlist_options.shortlist_k,
-    shortlist_options.shortlist_floor,
-    shortlist_options.shortlist_mass,
-    shortlist_options.shortlist_outside,
-    click.option(
-        "--shortlist-always", metavar="DOMAIN", multiple=True, help="Query this domain in any case. May be repeated."
-    ),
-)
 _limiting = options.gathered(
     "limits",
     ServiceLimits,
@@ -118,7 +97,7 @@ _limiting = options.gathered(
 @box_options.boxing
 @options.isolate
 @options.deadline
-@_shortlisting
+@shortlist_options.shortlisting
 @options.hyprank_folder
 @click.option(
     "--phrases",

@@ -72,7 +72,7 @@ def value(
         domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by, policy=policy
     )
     found = valued(chosen, on, **suitable_jobs(where, on)._asdict())
-    report = value_of(found, chosen, path, ValueSettings(clip, least), unused_in(found, on))
+    report = value_of(found, chosen.exchanged, path, ValueSettings(clip, least), unused_in(found, on))
     if not report.reactions:
         raise DataError(f"{path}: no reaction to any of {report.n} requests; clients report them: docs/how-to/value.md")
     if (reason := unusable(report)) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from arbitrank.evaluate.metrics import Calibration
@@ -9,6 +11,13 @@ from arbitrank.evaluate.reliability import ReliabilityCurve, reliability_bins
 from arbitrank.impact.flips import SIDES, Rows, Side
 from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.report import Impact
+
+Curves = Mapping[Side, ReliabilityCurve]
+
+
+def curves_of(impact: Impact, found: Replayed) -> dict[str, Curves]:
+    """The curves of the answers under `calibration`, and those of the exchanged domain under `own`."""
+    return {"calibration": answer_curves(impact, found), "own": own_curves(impact, found)}
 
 
 def answer_curves(impact: Impact, found: Replayed) -> dict[Side, ReliabilityCurve]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 from msgspec import UNSET
 
-from arbitrank.arbitration.decide import ACTIONS
+from arbitrank.arbitration.decide import ACTIONS, DecisionSettings
+from arbitrank.arbitration.policy import Policy
 from arbitrank.impact.batch_scores import Reading
 from arbitrank.impact.flips import SIDES, Rows, Side, judged
-from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.replayed import Replayed
 from arbitrank.outcomes.choices import LoggedChoices, VersionChoices
 from arbitrank.outcomes.draws import draw_key
@@ -28,16 +29,34 @@ BY_HYPRANK = "sorted by a HypRank, which is not replayed"
 CHOSEN = "to a skill that the caller chose from the shortlist"
 OTHER_CANARY = "answered by the candidate of another canary"
 
-_PACKAGE = "the package's"  # stands for the stable version where none was promoted
+UNPROMOTED = "the package's"
+"""The name of the stable version in draws of canaries where none was promoted."""
 
 _Action = tuple[int, Reading | None, float]  # a number in ACTIONS, the list's head, and its P(right)
+
+
+@dataclass(frozen=True)
+class ExchangedVersions:
+    """Two versions that are compared under a name, None being no version, and what decides their actions.
+
+    `beside` are the names that draws of canaries have for the version before. `decisions` decide the rows, `policy` is
+    the operator's. `sorts`: a HypRank sorts the lists of both sides, as it sorted those of the log.
+    """
+
+    name: str
+    before: str | None
+    after: str
+    beside: Collection[str]
+    decisions: DecisionSettings
+    policy: Policy | None = None
+    sorts: bool = False
 
 
 def fill_logged(
     rows: Rows,
     lines: Sequence[Logged],
     heads: Sequence[Sequence[Reading | None]],
-    plan: ReplayPlan,
+    versions: ExchangedVersions,
     found: Replayed,
 ) -> None:
     """Fill in the columns of logged reactions; `heads` are the readings that head each list, by side."""
@@ -45,21 +64,21 @@ def fill_logged(
     places = [i for i, line in enumerate(lines) if line.outcome is not None and line.answer is not None]
     if not places:
         return
-    sides = [_actions(rows, side, own, plan) for side, own in zip(SIDES, heads, strict=True)]
+    sides = [_actions(rows, side, own, versions) for side, own in zip(SIDES, heads, strict=True)]
     moved, used = rows["moved"].tolist(), list[tuple[float, ...]]()
     for i in places:
         line, before, after = lines[i], sides[0][i], sides[1][i]
         answer = line.answer
         assert answer is not None
         selection = answer.selection
-        reason = NO_SELECTION if selection is UNSET else _left_out(line, answer, selection, (before, after), plan)
+        reason = NO_SELECTION if selection is UNSET else _left_out(line, answer, selection, (before, after), versions)
         if selection is UNSET or reason is not None:
             found.left_out[reason or NO_SELECTION] += 1
             continue
         alike = before[0] == after[0] and not moved[i]
         first = _same(answer, before)
         served = first, first if alike else _same(answer, after)
-        drawn = _drawn(selection, served, plan)
+        drawn = _drawn(selection, served, versions)
         if drawn is None:
             found.left_out[OTHER_CANARY] += 1
             continue
@@ -81,14 +100,18 @@ def fill_logged(
         rows[side]["served"][at], rows[side]["possible"][at] = same, can
 
 
-def _actions(rows: Rows, side: Side, heads: Sequence[Reading | None], plan: ReplayPlan) -> list[_Action]:
+def _actions(rows: Rows, side: Side, heads: Sequence[Reading | None], versions: ExchangedVersions) -> list[_Action]:
     """The actions of one side."""
-    actions, right = judged(rows, side, plan.decisions).actions, rows[side]["probability"]
+    actions, right = judged(rows, side, versions.decisions).actions, rows[side]["probability"]
     return list(zip(actions.tolist(), heads, right.tolist(), strict=True))
 
 
 def _left_out(
-    line: Logged, answer: Answer, selection: ServedSelection, sides: tuple[_Action, _Action], plan: ReplayPlan
+    line: Logged,
+    answer: Answer,
+    selection: ServedSelection,
+    sides: tuple[_Action, _Action],
+    versions: ExchangedVersions,
 ) -> str | None:
     """The reason why a reaction says nothing of what the two versions would have been served with; None where it does.
 
@@ -96,9 +119,9 @@ def _left_out(
     """
     if line.called is not None:
         return CHOSEN
-    if "hyprank" in answer.ms:
+    if "hyprank" in answer.ms and not versions.sorts:
         return BY_HYPRANK
-    policy = plan.policy
+    policy = versions.policy
     if selection.policy != (UNSET if policy is None else policy.digest):
         return OTHER_POLICY
     if policy is None:
@@ -114,13 +137,13 @@ def _hash(text: str) -> int:
     return crc32(text.encode("utf-8", "surrogatepass"))
 
 
-def choices_of(rows: Rows, plan: ReplayPlan) -> tuple[LoggedChoices, int]:
+def choices_of(rows: Rows, versions: ExchangedVersions) -> tuple[LoggedChoices, int]:
     """The choices of the rows with a usable reaction; and the reactions that a truth contradicts, which counts then."""
     rows = rows[rows["reaction"] >= 0]
     accepted = rows["reaction"].astype(np.float64)
     sides, results = [], []
     for side in SIDES:
-        one, result = rows[side], judged(rows, side, plan.decisions)
+        one, result = rows[side], judged(rows, side, versions.decisions)
         claim = np.where(result.none, one["out_of_scope"], one["probability"])
         sides.append(VersionChoices(one["served"], one["possible"], claim, result.actions))
         results.append(result)
@@ -151,7 +174,9 @@ def _eligible(answer: Answer, selection: ServedSelection, side: _Action) -> bool
     return any(same_reading(side[1], ranked[j]) for j in selection.eligible if j < len(ranked))
 
 
-def _drawn(selection: ServedSelection, served: Sequence[bool], plan: ReplayPlan) -> tuple[float, bool] | None:
+def _drawn(
+    selection: ServedSelection, served: Sequence[bool], versions: ExchangedVersions
+) -> tuple[float, bool] | None:
     """The probability of the served action, and True where the two versions were drawn against each other.
 
     None for the candidate of a canary between other versions. The stable arm of such a canary is a random sample of the
@@ -160,7 +185,7 @@ def _drawn(selection: ServedSelection, served: Sequence[bool], plan: ReplayPlan)
     rest, own = selection.probability, None
     for name, one in selection.canary.items():
         rest /= one.probability
-        if name == plan.name and _compares(one, plan):
+        if name == versions.name and _compares(one, versions):
             own = one
         elif one.arm == "canary":
             return None
@@ -170,8 +195,6 @@ def _drawn(selection: ServedSelection, served: Sequence[bool], plan: ReplayPlan)
     return rest * (arms or own.probability), True
 
 
-def _compares(one: CanaryDraw, plan: ReplayPlan) -> bool:
-    """True for a canary between the two versions of a plan."""
-    before = plan.parts.get(plan.name)
-    known = before is not None and one.stable in (before.version, _PACKAGE)
-    return known and one.candidate == plan.candidate.version
+def _compares(one: CanaryDraw, versions: ExchangedVersions) -> bool:
+    """True for a canary between these two versions."""
+    return one.stable in versions.beside and one.candidate == versions.after

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,8 @@ import msgspec
 
 from arbitrank.errors import InputError, os_errors
 from arbitrank.evaluate.metrics import band_mark
-from arbitrank.impact.curves import answer_curves, own_curves
+from arbitrank.impact.curves import Curves
 from arbitrank.impact.gate import GateReason
-from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.report import Impact
 from arbitrank.pages import render
 
@@ -27,13 +26,14 @@ def report_folder(out: Path) -> None:
 
 def write_impact(
     impact: Impact,
-    found: Replayed,
+    curves: Mapping[str, Curves],
     out: Path,
     reasons: Sequence[GateReason] | None = None,
 ) -> None:
     """Write `impact.json` and `impact.html` into the folder `out`; with the gate's reasons where it has judged.
 
-    Raises `InputError` where they can't be written.
+    `curves` are those of the answers, `calibration`, and of the domain, `own`, before and after. Raises `InputError`
+    where they can't be written.
     """
     report_folder(out)
     claims = impact.claims
@@ -48,7 +48,7 @@ def write_impact(
             "as a candidate": claims.after,
         },
         band_mark=band_mark,
-        plots=_plots(impact, found),
+        plots=_plots(impact, curves),
     )
     for name, content in (
         ("impact.json", msgspec.json.format(msgspec.json.encode(impact), indent=1)),
@@ -58,7 +58,7 @@ def write_impact(
             (out / name).write_bytes(content)
 
 
-def _plots(impact: Impact, found: Replayed) -> dict[str, dict[str, Any]]:
+def _plots(impact: Impact, curves: Mapping[str, Curves]) -> dict[str, dict[str, Any]]:
     """The plots of the page, by name, as `plots.js` reads them."""
     plots: dict[str, dict[str, Any]] = {}
     if impact.pairs:
@@ -69,8 +69,8 @@ def _plots(impact: Impact, found: Replayed) -> dict[str, dict[str, Any]]:
             {"name": name, "n": one.n, **msgspec.structs.asdict(one.difference["irer"])} for name, one in slices.items()
         ]
         plots["irer"] = {"x": "change of IRER, points: less is better", "rows": rows}
-    for name, curves in (("calibration", answer_curves(impact, found)), ("own", own_curves(impact, found))):
-        if curves:
-            drawn = [{"name": side, "curve": one, "dotted": side == "before"} for side, one in curves.items()]
+    for name, sides in curves.items():
+        if sides:
+            drawn = [{"name": side, "curve": one, "dotted": side == "before"} for side, one in sides.items()]
             plots[name] = {"curves": drawn, "highlight": "after"}
     return plots

@@ -25,6 +25,7 @@ from arbitrank.environments.discovery import loading
 from arbitrank.environments.release_domain import ReleaseDomain
 from arbitrank.errors import ArtifactError, OtherCode, message
 from arbitrank.guard import Fault, guarded
+from arbitrank.impact.logged_actions import UNPROMOTED, ExchangedVersions
 from arbitrank.learn.rerankers import baseline
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.scales import domain_scales
@@ -106,6 +107,14 @@ class ReplayPlan:
         """The version and recalibration of each domain on one side of the exchange."""
         parts = self.parts if side == "before" else {**self.parts, self.name: self.candidate}
         return {name: (one.version, one.recalibration) for name, one in parts.items()}
+
+    @property
+    def exchanged(self) -> ExchangedVersions:
+        """The two versions that are compared."""
+        part = self.parts.get(self.name)
+        before = None if part is None else part.version
+        beside = () if before is None else (before, UNPROMOTED)
+        return ExchangedVersions(self.name, before, self.candidate.version, beside, self.decisions, self.policy)
 
     @property
     def versions(self) -> Mapping[str, DomainVersion]:

@@ -102,7 +102,7 @@ class ReplayWork:
         ]
         rows["situation"] = situations(lines, before.get(name), candidate, self.found.situations)
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
-        fill_logged(rows, lines, heads, plan, self.found)
+        fill_logged(rows, lines, heads, plan.exchanged, self.found)
         for counts, kept in self.found.worst.items():
             new = worst_flips(rows, lines, heads, plan.decisions if counts else None)
             self.found.worst[counts] = worst([*kept, *new])

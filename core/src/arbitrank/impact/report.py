@@ -153,7 +153,7 @@ def measure(
         temperature=before.recalibration.temperature if before and before.recalibration else 1.0,
         notes=list(_notes(plan, found)),
         card=card,
-        value=value_of(found, plan, on) if found.left_out or (found.rows["reaction"] >= 0).any() else None,
+        value=value_of(found, plan.exchanged, on) if found.left_out or (found.rows["reaction"] >= 0).any() else None,
     ), found
 
 

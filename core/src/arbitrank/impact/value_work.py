@@ -58,7 +58,7 @@ def value_in(log: Path, plan: ReplayPlan, since: float | None, *, jobs: int = 1)
     seen = view(log)
     lines = seen if since is None else written_since(seen, since)
     found = valued(dataclasses.replace(plan, since=since), lines, jobs=jobs)
-    return value_of(found, plan, log.name, unused=unused_in(found, lines))
+    return value_of(found, plan.exchanged, log.name, unused=unused_in(found, lines))
 
 
 def unused_in(found: Replayed, log: Path | LogView) -> UnusedFeedback:
@@ -103,7 +103,7 @@ class ValueWork(ReplayWork):
             served = plan.served(side)
             heads.append(fill_side(rows[side], plan.name, readings, lines, self.found.names, plan.decisions, served))
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
-        fill_logged(rows, lines, heads, plan, self.found)
+        fill_logged(rows, lines, heads, plan.exchanged, self.found)
         return rows
 
     def _others(self, lines: Sequence[Logged], claims: Claims) -> dict[str, DomainReadings]:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from arbitrank.answerlog.feedback import UnusedFeedback
-from arbitrank.impact.logged_actions import NO_SELECTION, OTHER_POLICY, choices_of
-from arbitrank.impact.plan import ReplayPlan
+from arbitrank.impact.logged_actions import NO_SELECTION, OTHER_POLICY, ExchangedVersions, choices_of
 from arbitrank.impact.replayed import Replayed
 from arbitrank.outcomes.value import ValueEstimate, ValueSettings, estimate
 
@@ -42,19 +41,18 @@ class ValueReport(msgspec.Struct, frozen=True):
 
 def value_of(
     found: Replayed,
-    plan: ReplayPlan,
+    versions: ExchangedVersions,
     on: str,
     settings: ValueSettings = ValueSettings(),
     unused: UnusedFeedback | None = None,
 ) -> ValueReport:
     """The value report of a replay; `on` is what the requests go by, `unused` counts reactions that were not joined."""
-    choices, contradicted = choices_of(found.rows, plan)
+    choices, contradicted = choices_of(found.rows, versions)
     other = int((~choices.before.served & ~choices.after.served & (choices.propensity == 1.0)).sum())
-    before = None if plan.name in found.broken else plan.parts.get(plan.name)
     report = ValueReport(
-        domain=plan.name,
-        before=before.version if before else None,
-        after=plan.candidate.version,
+        domain=versions.name,
+        before=None if versions.name in found.broken else versions.before,
+        after=versions.after,
         on=on,
         n=len(found.rows) + found.silent,
         estimate=estimate(choices, settings),

@@ -103,7 +103,8 @@ class DomainHandlers:
             raise HTTPException(503, "another impact report is being computed; try again", {"retry-after": "10"})
         log = None if settings.log is None else str(settings.log)
         task = ImpactTask(
-            settings.store, settings.keys, domain, body, log, settings.decisions, settings.shortlist, self._policy
+            settings.store, settings.keys, domain, body, log, settings.decisions, settings.shortlist, self._policy,
+            None if settings.hyprank is None else str(settings.hyprank),
         )  # fmt: skip
         async with self._replaying:
             command = f"arbitrank impact {domain}"

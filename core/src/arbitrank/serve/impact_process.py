@@ -19,6 +19,7 @@ from arbitrank.errors import ArbitrankError, InputError
 from arbitrank.registry import discover, loaded
 from arbitrank.serve.domain_messages import ImpactCall
 from arbitrank.serve.promotion_process import Verdict, status_of
+from arbitrank.shortlist.hyprank import load_hyprank
 from arbitrank.shortlist.shortlister import ShortlistSettings
 from arbitrank.store.kinds import RESERVED
 from arbitrank.store.signing import open_keys
@@ -41,6 +42,7 @@ class ImpactTask(msgspec.Struct, frozen=True):
     decisions: DecisionSettings
     shortlist: ShortlistSettings | None = None
     policy: Policy | None = None
+    hyprank: str | None = None
 
 
 def carry_out(task: ImpactTask) -> Verdict:
@@ -49,7 +51,8 @@ def carry_out(task: ImpactTask) -> Verdict:
     try:
         from arbitrank.previews import preview, stage_preview
 
-        store = open_store(task.store, open_keys(task.keys))
+        keys = open_keys(task.keys)
+        store = open_store(task.store, keys)
         path, called = _requests(store, call.on, task.log)
         since = None
         if call.since is not None:
@@ -62,17 +65,19 @@ def carry_out(task: ImpactTask) -> Verdict:
             "since": since,
             "called": called,
             "decisions": task.decisions,
+            "log": None if task.log is None or call.change != "promote" else Path(task.log),
+            "policy": task.policy,
         }
         if name in RESERVED:
+            order = None if task.hyprank is None else load_hyprank(Path(task.hyprank), keys)
             found = stage_preview(
-                store, loaded(discover()), name, call.change, path, shortlist=task.shortlist, **shared
-            )
+                store, loaded(discover()), name, call.change, path,
+                shortlist=task.shortlist, hyprank=order, **shared,
+            )  # fmt: skip
         else:
             found = preview(
                 store, loaded(discover()), name, call.change, path,
-                by=recalibration(1.0 / call.temperature, call.shift), fitted=call.fitted,
-                log=None if task.log is None or call.change != "promote" else Path(task.log),
-                policy=task.policy, **shared,
+                by=recalibration(1.0 / call.temperature, call.shift), fitted=call.fitted, **shared,
             )  # fmt: skip
     except ArbitrankError as error:
         return Verdict.of(status_of(error), str(error))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -123,6 +123,22 @@ def conflict(store: StoreBackend, name: str, latest: Change | None) -> Conflict:
         f"store {store}: {name} was changed first by {printable(latest.by)}: {latest.verb}, change {latest.number}, "
         f"{latest.state}; look at it and try again: arbitrank history {name}"
     )
+
+
+Undo = Literal["previous version", "package", "recalibration"]
+"""A way to undo a change: back to the previous version, to the package's weights, or without the recalibration."""
+
+
+def undo_of(changes: Sequence[Change]) -> Undo | None:
+    """The way to undo the last change of what serves, of a name's changes from the first on; None without one."""
+    states = [State(), *(one.state for one in changes)]
+    now = states[-1]
+    for was in reversed(states[:-1]):
+        if was.stable != now.stable:
+            return "previous version" if now.previous else "package"
+        if was.served_by != now.served_by:
+            return "recalibration" if now.served_by else None
+    return None
 
 
 def first_share(changes: Iterable[Change], version: str) -> float | None:

@@ -46,9 +46,16 @@ class Commands:
         """Train from the log of what is watched."""
         return f"arbitrank train {domain} --data {self.log} --since {self.since}{self._at}"
 
-    def rollback(self, domain: str) -> str:
-        """Return to the previous version."""
-        return f"arbitrank rollback {domain}{self._at}"
+    def undo(self, domain: str, watched: DomainWatch | None) -> list[str]:
+        """Return to what served before, where that changed in the log and can be undone."""
+        if watched is None or watched.since is None or watched.undo is None:
+            return []
+        verb = {
+            "previous version": f"rollback {domain}",
+            "package": f"rollback {domain} --to-package",
+            "recalibration": f"shrink {domain} --off",
+        }[watched.undo]
+        return [f"arbitrank {verb}{self._at}"]
 
     def impact(self, domain: str) -> str:
         """Compare what serves with its predecessor."""
@@ -154,7 +161,7 @@ def _taken(one: DomainWatch) -> str:
 
 def _next(name: str, one: DomainWatch, commands: Commands) -> tuple[str, ...]:
     """The commands that help: back to the version before where it is new, less weight where it claims too much."""
-    found = [commands.rollback(name)] if one.since is not None else []
+    found = commands.undo(name, one)
     high = any(claim is not None and claim.alarms and claim.too_high for claim in (one.mine, one.right))
     more = (one.wins.ratio or 1.0) > _MORE or bool(one.takes_from)
     claim = next((each for each in one.drifts if each.stream == "mine" and each.own and each.alarms), None)

@@ -21,6 +21,7 @@ def judged(name: str, period: Period, level: float, known: Known | None) -> Doma
     mine = claims("mine", name, labelled, level)
     right = claims("right", name, labelled, level) if slots_known(labelled[0]) else None
     segments = None if right is None else segmented(name, labelled[0])
+    same = known is not None and serving.split(" ")[0] == known.version
     drifts = tuple(_drifts(name, period, level))
     both = (period.served_before, period.served_now[0])
     counts = [len(one.domains[name].places) if name in one.domains else 0 for one in both]
@@ -42,6 +43,7 @@ def judged(name: str, period: Period, level: float, known: Known | None) -> Doma
         new_features=tuple(new_features(name, period.past, period.present)),
         notes=(*_notes(counts[0], counts[1], len(labelled[0]), mine, right), *_of_segments(segments)),
         segments=segments,
+        undo=known.undo if known is not None and same else None,
     )
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from arbitrank.evaluate.metrics import Calibration
+from arbitrank.store.state import Undo
 from arbitrank.watch.collector import LogSlot
 from arbitrank.watch.columns import Columns
 from arbitrank.watch.drift import OwnersBefore, owners_before
@@ -18,11 +19,12 @@ from arbitrank.watch.rows import WatchedRow
 
 @dataclass(frozen=True)
 class Known:
-    """Facts of a domain that the log does not have: the card of its weights, and its features' names."""
+    """Facts of a domain that the log does not have: its weights' card and features, and the way to undo a change."""
 
     version: str
     card: Calibration | None = None
     features: frozenset[str] = frozenset()
+    undo: Undo | None = None
 
 
 @dataclass(frozen=True)

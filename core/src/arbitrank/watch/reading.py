@@ -11,8 +11,10 @@ from arbitrank.answerlog.reader import source
 from arbitrank.domain import Domain
 from arbitrank.errors import DataError
 from arbitrank.guard import Fault, guarded
+from arbitrank.plugin_hooks import stated
 from arbitrank.store.artifact import read_card
 from arbitrank.store.loading import present
+from arbitrank.store.state import undo_of
 from arbitrank.store.store import Store
 from arbitrank.watch.alarms import Commands
 from arbitrank.watch.collector import Collector
@@ -52,7 +54,7 @@ def collect(path: Path) -> Collector:
 
 
 def known_of(domains: Mapping[str, Domain], store: Store) -> dict[str, Known]:
-    """Version, card and features of the weights that answer for each domain; without those that cannot be read."""
+    """What the store knows of the weights that answer for each domain; without those that cannot be read."""
     found = {}
     for name, domain in domains.items():
         one = guarded(_known, name, domain, store)
@@ -62,5 +64,7 @@ def known_of(domains: Mapping[str, Domain], store: Store) -> dict[str, Known]:
 
 
 def _known(name: str, domain: Domain, store: Store) -> Known:
-    now = present(name, domain, store)
-    return Known(now.manifest.version, read_card(now.folder), frozenset(now.manifest.features))
+    now, undo = present(name, domain, store), undo_of(store.history(name))
+    if undo == "package" and stated(domain, "shipped") is None:
+        undo = None
+    return Known(now.manifest.version, read_card(now.folder), frozenset(now.manifest.features), undo)

@@ -10,6 +10,7 @@ from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.evaluate.segment_report import SegmentCalibration
 from arbitrank.outcomes.recalibrating import OutcomeRecalibration
 from arbitrank.outcomes.suite_runs import CaseResult
+from arbitrank.store.state import Undo
 from arbitrank.watch.drift import Drift, ShareShift
 from arbitrank.watch.losses import Loss
 from arbitrank.watch.outcomes import Claims
@@ -61,9 +62,9 @@ class DomainWatch(msgspec.Struct, frozen=True):
     """One domain: what serves, its claims against outcomes and their drift, whom it takes requests from, features.
 
     `serving` names the version and its recalibration; `since` is the time at which that first answered, where the log
-    has another one before. `requests` and `labelled` are those that it answered, now. `notes` say what could not be
-    measured, and what is too little to say anything. `segments` is the calibration of P(right) over segments of the
-    requests of known truth.
+    has another one before, `undo` the way to undo that change, None where the store shows none. `requests` and
+    `labelled` are those that it answered, now. `notes` say what could not be measured, and what is too little to say
+    anything. `segments` is the calibration of P(right) over segments of the requests of known truth.
     """
 
     status: Literal["quiet", "alarm"]
@@ -82,6 +83,7 @@ class DomainWatch(msgspec.Struct, frozen=True):
     new_features: tuple[str, ...]
     notes: tuple[str, ...]
     segments: SegmentCalibration | None = None
+    undo: Undo | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True):

@@ -32,6 +32,5 @@ def _alarms(report: WatchReport, run: SuiteRun, commands: Commands) -> Iterator[
         named = "; ".join(f"{one.kind} {one.name}: answered {one.answered}" for one in failing[:_NAMED])
         more = f"; and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
         text = f"{len(failing)} of the {cases} cases of its suites fail: {named}{more}"
-        watched = report.domains.get(name)
-        back = [commands.rollback(name)] if watched is not None and watched.since is not None else []
+        back = commands.undo(name, report.domains.get(name))
         yield Alarm(name, "suite", text, 0.0, 0.0, (*back, commands.suite(name)))
