@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import fakes
 import made_stages
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from fakes import FakeDomain
 
 from arbitrank.answerlog.feedback import Feedback
@@ -18,9 +21,11 @@ from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.arbitration.policy import Pin, Policy
+from arbitrank.cli.main import cli
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.impact import answered
+from arbitrank.impact.report import Impact
 from arbitrank.live.live import Live
 from arbitrank.outcomes.propensities import selection_of
 from arbitrank.previews import stage_preview
@@ -215,3 +220,57 @@ def test_a_hyprank_of_the_operators_takes_the_place_of_the_stores(
 ) -> None:
     with pytest.raises(InputError, match="no version of the store does"):
         stage_preview(store, domains, HYPRANK, "promote", requests, hyprank=made_stages.hyprank(0))
+
+
+# --------------------------------------------------------------------------------------------------- the command line
+
+
+@pytest.fixture
+def impact(domains: dict[str, Domain], store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The command `arbitrank impact` on the store."""
+    monkeypatch.setattr("arbitrank.cli.stage_impact.loaded", lambda found: domains)
+    return lambda *more: CliRunner().invoke(cli, ["impact", *more, "--store", str(store)])
+
+
+def test_the_command_prints_and_writes_the_report_of_a_stage(
+    domains: dict[str, Domain], store: Store, log: Path, impact: Callable[..., Any], tmp_path: Path
+) -> None:
+    shown = impact(".decisions", "--on", str(log), "--out", str(tmp_path / "out"))
+    assert shown.exit_code == 0, shown.output
+    texts = ("none 0.0 -> 100.0 %", "its gate judges it on no request", f"{N} reactions in {N // 2} sessions", "fewer")
+    assert all(text in shown.output for text in texts)
+    assert "claims of" not in shown.output
+    expected = msgspec.json.encode(stage_preview(store, domains, DECISIONS, "promote", log).impact)
+    assert msgspec.json.decode(impact(".decisions", "--on", str(log), "--json").output) == msgspec.json.decode(expected)
+    page = (tmp_path / "out" / "impact.html").read_text()
+    assert "Accepted by users" in page
+    assert "on every request that it has a reading of" not in page
+
+
+def test_a_shortlister_takes_part_in_the_report_with_the_services_options(
+    store: Store, requests: Path, impact: Callable[..., Any], tmp_path: Path
+) -> None:
+    store.set_audit_set(requests)
+    crossed = dict(zip(WORDS, reversed(WORDS.values()), strict=True))
+    shortlister(store, tmp_path / "crossed", crossed, promote=True)
+    candidate = shortlister(store, tmp_path / "straight", WORDS)
+    found = msgspec.json.decode(impact("shortlist", "--shortlist", "--shortlist-k", "1", "--json").output, type=Impact)
+    assert (found.domain, found.after, found.on) == (SHORTLIST, candidate, "the audit set")
+    assert found.flips == 9
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ((".decisions", "--against", "3f9a1c07d2b4"), "a stage is compared with what serves"),
+        ((".decisions", "--candidate", "folder"), "is no version; run: arbitrank publish FOLDER"),
+        ((".decisions", "--backend", "dask", "--scheduler", "tcp://h:1"), "--backend dask is for domains"),
+        ((".hyprank",), "no candidate in"),
+        (("lights", "--shortlist"), "--shortlist: no stage"),
+    ],
+)
+def test_what_a_stage_does_not_have_is_refused(
+    store: Store, requests: Path, impact: Callable[..., Any], args: tuple[str, ...], reason: str
+) -> None:
+    store.set_audit_set(requests)
+    assert reason in str(impact(*args).exception)

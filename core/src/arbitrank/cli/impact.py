@@ -125,7 +125,7 @@ def impact(
     if name in RESERVED:
         found = stage_impact(store, name, replay, where, shortlist, hyprank, **settings)
     else:
-        options.needs("a stage", False, shortlist=shortlist is not None, hyprank=hyprank)
+        options.needs("stage", False, shortlist=shortlist, hyprank=hyprank)
         found = _of_domain(store, name, replay, where, **settings)
     if out:
         page.write_impact(found.impact, found.curves, out, found.reasons)
