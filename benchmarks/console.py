@@ -29,8 +29,8 @@ PAGES = ("playground", "live", "domains", "calibration", "impact", "health")
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 _PAINT = """new Promise((found) => {
   setTimeout(() => found(null), 10_000);
-  new PerformanceObserver((seen) => seen.getEntriesByName("first-contentful-paint").forEach((one) => found(one.startTime)))
-    .observe({ type: "paint", buffered: true });
+  const first = (seen) => seen.getEntriesByName("first-contentful-paint").forEach((one) => found(one.startTime));
+  new PerformanceObserver(first).observe({ type: "paint", buffered: true });
 })"""  # the browser notes a paint once it was shown, perhaps after the page has its data
 _BETWEEN = 20  # requests between two looks, which the page takes every two seconds
 _LOOK = 2.0  # seconds
