@@ -57,8 +57,8 @@ class Staged:
         report: str = self.page.locator(".impact").inner_text()
         self.page.get_by_role("button", name=f"{label}…").press("Enter")
         dialog = self.page.get_by_role("dialog")
-        for name, value in fields.items():
-            dialog.get_by_label(name).fill(value)
+        for field, value in fields.items():
+            dialog.get_by_label(field).fill(value)
         assert before == self.store.state(name)
         dialog.get_by_role("button", name=label).press("Enter")
         return report
