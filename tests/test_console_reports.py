@@ -167,12 +167,22 @@ def test_a_candidates_impact_is_replayed_and_read(pages: Pages) -> None:
     text = page.locator(".impact").inner_text()
     assert "120 requests of the audit set" in text
     assert "The gate refuses the candidate" in text
+    versions = page.get_by_label("Version").locator("option")
+    versions.nth(1).wait_for(state="attached")
+    assert [one.partition(" ")[2] for one in versions.all_inner_texts()] == ["(candidate)", "(previous)"]
     assert HOSTILE in text
     assert page.locator(".impact img, .impact b").count() == 0
     assert page.locator("path.flow.worse").count() >= 1
     assert page.get_by_text("Who gains, who loses").count() == 1
     page.accessible()
     page.fits()
+    previous = versions.nth(1).get_attribute("value")
+    page.get_by_label("Version").select_option(previous)
+    page.get_by_role("button", name="Replay").press("Enter")
+    page.locator(".impact").get_by_text(previous).first.wait_for(timeout=60_000)
+    assert f"version={previous}" in page.url
+    page.get_by_label("Change").select_option("rollback")
+    assert page.get_by_label("Version").is_disabled()
 
 
 def test_health_says_in_one_line_whether_all_is_well(pages: Pages) -> None:

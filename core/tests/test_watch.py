@@ -191,10 +191,15 @@ def test_a_new_version_that_claims_too_much_is_to_be_rolled_back() -> None:
     def worse(one: DomainNumbers) -> DomainNumbers:
         return one._replace(mine=0.97, right=0.9, version="v2")
 
-    def next_of(undo: Undo | None) -> tuple[str, ...]:
-        return watched(rows(worse, labelled=0.5), {"pears": Known("v2", undo=undo)}).alarms[0].next
+    collected = Collector()
+    for row in rows(worse, labelled=0.5):
+        collected.row(row)
 
-    report = watched(rows(worse, labelled=0.5))
+    def next_of(undo: Undo | None) -> tuple[str, ...]:
+        known = {"pears": Known("v2", undo=undo)}
+        return judge(collected, CHANGE, known, Commands("log", "1d", "store")).alarms[0].next
+
+    report = judge(collected, CHANGE, {}, Commands("log", "1d", "store"))
     one = report.domains["pears"]
     assert (one.serving, one.since, one.drifts) == ("v2", CHANGE, ())
     assert {alarm.kind for alarm in report.alarms} == {"calibration"}
@@ -214,7 +219,7 @@ def test_the_store_shows_how_the_last_change_is_undone(tmp_path: Path) -> None:
         return known_of({"pears": fakes.FakeDomain("pears", shipped)}, store)["pears"].undo
 
     for number, way in enumerate((None, "previous version")):  # this package has no weights to go back to
-        fakes.artifact(tmp_path / f"v{number}", "pears", mine=0.5 + 0.1 * number)
+        fakes.artifact(tmp_path / f"v{number}", "pears", fakes.CARD, mine=0.5 + 0.1 * number)
         assert number or undo(tmp_path / "v0") is None
         store.publish(tmp_path / f"v{number}", promote=True)
         assert undo() == way

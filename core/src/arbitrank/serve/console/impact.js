@@ -3,12 +3,14 @@
 import { get, post } from "./api.js";
 import { busy, empty, failed, field, h, replace } from "./elements.js";
 import { impactView } from "./impact_view.js";
-import { STAGES, open, openToOthers } from "./reports.js";
+import { STAGES, open, openToOthers, optional } from "./reports.js";
 import { changedStages } from "./stages.js";
 
 export const title = "Impact";
 
-const CHANGES = [["promote", "promote the candidate"], ["rollback", "go back to the previous version"], ["shrink", "recalibrate (fitted)"]];
+const pathOf = (name) => `/v1/domains/${encodeURIComponent(name)}`;
+
+const CHANGES = [["promote", "promote"], ["rollback", "go back to the previous version"], ["shrink", "recalibrate (fitted)"]];
 const ON = [["", "the audit set, else the log"], ["audit set", "the audit set"], ["log", "the log"]];
 
 /** Draw the choice, and the report where the address names one. */
@@ -26,23 +28,38 @@ export async function show(main, { params, signal, setParams }) {
   const domain = pick("Domain or stage", rows.map((row) => [row.name, `${row.title ?? row.name}${row.state?.candidate ? " – has a candidate" : ""}`]),
     params.get("name") ?? candidates[0]?.name ?? rows[0].name);
   const change = pick("Change", CHANGES, params.get("change") ?? "promote");
+  const version = pick("Version", [[params.get("version") ?? "", params.get("version") ?? "the candidate"]]);
   const on = pick("Requests", ON, params.get("on") ?? "");
   const since = field("Since (as 2d, 12h or a date)", h("input", { type: "text", value: params.get("since") ?? "", size: 12, maxlength: 40 }));
   const button = h("button", { type: "submit", class: "primary" }, "Replay");
   const result = h("div", { "aria-live": "polite" });
   const value = (part) => part.querySelector("select, input").value.trim();
 
+  /** Offer the versions that may be promoted; any other change has its own. */
+  async function offer(selected) {
+    const name = value(domain), promoting = value(change) === "promote", choice = version.querySelector("select");
+    choice.disabled = !promoting;
+    const found = promoting ? await optional(`${pathOf(name)}/versions`, signal).catch(() => ({})) : {};
+    if (name !== value(domain) || promoting !== (value(change) === "promote")) return;
+    const { state, versions = [] } = found;
+    const others = versions.filter((one) => one !== state.stable && one !== state.candidate);
+    const first = !promoting ? "–" : state?.candidate ? `${state.candidate} (candidate)` : "the candidate";
+    replace(choice, h("option", { value: "" }, first), others.map((one) =>
+      h("option", { value: one, selected: one === selected }, one === state.previous ? `${one} (previous)` : one)));
+  }
+
   async function replay(event) {
     event.preventDefault();
-    const chosen = { name: value(domain), change: value(change), on: value(on), since: value(since) };
+    const chosen = { name: value(domain), change: value(change), version: value(version), on: value(on), since: value(since) };
     setParams(chosen);
     button.disabled = true;
     replace(result, busy("Replaying the requests with and without the change; this takes a while…"));
     try {
       const body = { change: chosen.change, fitted: chosen.change === "shrink" };
+      if (chosen.version) body.version = chosen.version;
       if (chosen.on) body.on = chosen.on;
       if (chosen.since) body.since = chosen.since;
-      const found = await post(`/v1/domains/${encodeURIComponent(chosen.name)}/impact`, body, { signal });
+      const found = await post(`${pathOf(chosen.name)}/impact`, body, { signal });
       replace(result, impactView(found),
         h("p", {}, h("a", { href: `#/domains?name=${encodeURIComponent(chosen.name)}` }, `Act on it: ${chosen.name}`)));
     } catch (error) {
@@ -53,7 +70,9 @@ export async function show(main, { params, signal, setParams }) {
     }
   }
 
-  const form = h("form", { class: "row", on: { submit: replay } }, domain, change, on, since, button);
+  const form = h("form", { class: "row", on: { submit: replay } }, domain, change, version, on, since, button);
+  for (const one of [domain, change]) one.addEventListener("change", () => offer(""));
+  offer(params.get("version"));
   main.append(form, candidates.length ? "" : h("p", { class: "note" },
     "No domain has a candidate: train one with ", h("code", {}, "arbitrank train DOMAIN"), ", or look at a rollback or a recalibration."), result);
   if (params.has("name") && params.has("change")) form.requestSubmit();
