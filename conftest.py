@@ -1,8 +1,9 @@
-"""What all tests share: one thread for linear algebra, and how often those with large counts repeat what they do."""
+"""What all tests share: one thread for linear algebra, modules compiled once, and how often large counts repeat."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -10,6 +11,10 @@ import pytest
 # Processes that test side by side would wait for one another's threads. Set before NumPy is imported, and inherited.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+# Tests start thousands of processes, which would compile all that they import each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 UNMEASURED = (
     "test_benchmarks_",
