@@ -11,6 +11,7 @@ from arbitrank.configuration import read_configuration
 from arbitrank.errors import InputError
 from arbitrank.registry import Disabled, Loaded, Refused, discover, survey
 from arbitrank.remote_entry import checked_entry
+from arbitrank.scaffold.names import names_of
 
 URL = "https://weather.example/arbitrank"
 WHERE = "domains.weather"
@@ -137,6 +138,19 @@ def test_a_domain_whose_entry_cannot_be_used_is_refused(more: str, expected: str
     assert isinstance(one, Refused)
     assert expected in one.reason
     assert "domains.weather: " in one.reason
+
+
+def test_an_entry_of_a_name_that_an_installed_package_has_is_refused(tmp_path: Path) -> None:
+    environment = {**written(tmp_path, f'[domains.music]\nurl = "{URL}"\n'), "ARBITRANK_DOMAINS": "music"}
+    (one,) = [one for one in discover(environment) if one.source.distribution == "remote"]
+    assert isinstance(one, Refused)
+    assert one.reason.startswith("claims 'music', which music (arbitrank-music ")
+    assert one.reason.endswith("; uninstall it, or take the entry out of arbitrank.toml")
+
+
+def test_a_package_can_be_made_of_a_domain_that_has_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARBITRANK_CONFIG", written(tmp_path, f'[domains.pods]\nurl = "{URL}"\n')["ARBITRANK_CONFIG"])
+    assert names_of("pods").package == "arbitrank_pods"
 
 
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:

@@ -37,14 +37,15 @@ _CONFIGURATION, _FILE = "ARBITRANK_CONFIG", "arbitrank.toml"  # `arbitrank.confi
 
 @dataclass(frozen=True)
 class Source:
-    """The origin of a domain: an entry point of an installed distribution."""
+    """The origin of a domain: an entry point of an installed distribution, or without a version the operator's file."""
 
     name: str
     distribution: str
     version: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.distribution} {self.version})"
+        package = f"{self.distribution} {self.version}".strip()
+        return f"{self.name} ({package})"
 
 
 @dataclass(frozen=True)
@@ -154,11 +155,12 @@ def names_wanted(environment: Mapping[str, str] = os.environ) -> set[str] | None
 
 
 def _once(one: Found, claimed: dict[str, Source]) -> Found:
-    """A domain of an environment, or its refusal where an installed package or another environment has the name."""
+    """A domain from elsewhere, or its refusal where an installed package or another environment has the name."""
     if not isinstance(one, Loaded):
         return one
     if (owner := claimed.get(one.name)) is not None:
-        return Refused(one.name, one.source, f"claims {one.name!r}, which {owner} has; uninstall one of them")
+        remedy = "uninstall one of them" if one.source.version else f"uninstall it, or take the entry out of {_FILE}"
+        return Refused(one.name, one.source, f"claims {one.name!r}, which {owner} has; {remedy}")
     claimed[one.name] = one.source
     return one
 

@@ -80,7 +80,8 @@ def names_of(name: str) -> DomainNames:
     if name in _OURS or name in {key.removeprefix(".") for key in RESERVED} or iskeyword(name):
         raise InputError(f"NAME: {name!r} is reserved; expected a name of your own, as my-{name}")
     for found in discover():
-        if found.name.replace("-", "_") == names.module:
+        remote = not found.source.version  # whose package this may be
+        if found.name.replace("-", "_") == names.module and not remote:
             raise InputError(f"NAME: the domain {found.source} is installed; expected another name")
     for package in packages(distributions()):
         if canonicalize_name(package.name) == canonicalize_name(names.distribution):
