@@ -16,7 +16,7 @@ from typing import Any
 
 from arbitrank.arbitration.dispatch import HostedModel
 from arbitrank.arbitration.hosted_domain import HostedDomain, SelfTest
-from arbitrank.domain import Settings, Skill, SkillParameter
+from arbitrank.domain import Settings, Skill
 from arbitrank.environments.folders import Lease, Release, lease
 from arbitrank.errors import DataError, InputError, PluginError
 from arbitrank.isolation.box import box_of
@@ -129,18 +129,7 @@ class ReleaseDomain(HostedDomain):
     @property
     def skills(self) -> Sequence[Skill]:
         """The domain's skills, as recorded."""
-        return tuple(
-            Skill(
-                one.name,
-                one.description,
-                one.phrases,
-                tuple(SkillParameter(parameter.name, parameter.description) for parameter in one.parameters),
-                one.language,
-                one.version,
-                one.tags,
-            )
-            for one in self.facts.skills
-        )
+        return tuple(one.skill for one in self.facts.skills)
 
     @property
     def shipped(self) -> Path | None:

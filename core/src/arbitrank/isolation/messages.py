@@ -30,7 +30,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arbitrank.domain import CONTRACT
+from arbitrank.domain import CONTRACT, Skill, SkillParameter
 from arbitrank.scores import Kept
 from arbitrank.values import Hypothesis, Request
 
@@ -67,6 +67,12 @@ class SkillStated(msgspec.Struct, frozen=True, omit_defaults=True):
     language: str | None = None
     version: str | None = None
     tags: tuple[str, ...] = ()
+
+    @property
+    def skill(self) -> Skill:
+        """The skill that is stated."""
+        parameters = tuple(SkillParameter(one.name, one.description) for one in self.parameters)
+        return Skill(self.name, self.description, self.phrases, parameters, self.language, self.version, self.tags)
 
 
 class DomainStated(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from arbitrank.arbitration.hosted_domain import REMOTE, RemoteRecogniser, ServiceDomain
 from arbitrank.arbitration.lineup import Serving
-from arbitrank.domain import Domain, Model, Settings, Skill, SkillParameter
+from arbitrank.domain import Domain, Model, Settings, Skill
 from arbitrank.errors import DataError, InputError, PluginError, RemoteError, message
 from arbitrank.guard import Fault, guarded
 from arbitrank.learn.reference import ReferenceDomain
@@ -112,18 +112,8 @@ class RemoteDomain(ServiceDomain):
     @property
     def skills(self) -> Sequence[Skill]:
         """The skills that it states; without any, the domain itself."""
-        return tuple(
-            Skill(
-                one.name,
-                one.description,
-                one.phrases,
-                tuple(SkillParameter(parameter.name, parameter.description) for parameter in one.parameters),
-                one.language,
-                one.version,
-                one.tags,
-            )
-            for one in (self.stated.skills if self.stated is not None else ())
-        ) or (Skill(self.name),)
+        stated = () if self.stated is None else self.stated.skills
+        return tuple(one.skill for one in stated) or (Skill(self.name),)
 
     def train(self, examples: Sequence[Example], out: Path, settings: Settings) -> NoReturn:
         """Raise `InputError`: its weights are not here."""
