@@ -68,8 +68,8 @@ def new(
 
     It has a small corpus, weights, tests, a README and a changelog: replace the corpus and the texts by your own. With
     --from, intents, slots, patterns and lists are learned from your corpus, and what was left out is listed. With
-    --remote it can be a service of its own too; the lines of arbitrank.toml for whoever queries it are printed. Nothing
-    is overwritten.
+    --remote it can be a service of its own too, and the lines that the arbitrank.toml of its callers needs are printed.
+    Nothing is overwritten.
 
     Example: arbitrank new podcasts --from corpus.jsonl
     """

@@ -30,7 +30,7 @@ def trial_of(routing: Routing, request: Request, versions: Mapping[str, str]) ->
     """The trial of a request by `versions` of names, and of all others as it is served; None where one isn't loaded.
 
     Of a name with a canary the session's arm answers, as it does in the service; without a session the stable version,
-    as each such request is drawn anew.
+    as the service draws an arm for each such request.
     """
     drawn = routing.drawn(request).difference(versions) if request.session else frozenset[str]()
     arbitrator, arms = routing.arbitrator(drawn), set(drawn)
