@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator
+from posix import _exit
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Processes that test side by side would wait for one another's threads. Set before NumPy is imported, and inherited.
 for _library in ("OMP", "OPENBLAS", "MKL"):
@@ -15,6 +18,9 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 # Tests start thousands of processes, which would compile all that they import each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+MEASURING, KEPT = "COVERAGE_PROCESS_CONFIG", "_COVERAGE_PROCESS_CONFIG"
+"""The variable by which child processes measure coverage, and its name while they do not."""
 
 UNMEASURED = (
     "test_benchmarks_",
@@ -141,6 +147,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long tests too, and large counts in full")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Try 20 examples of a property, 100 under `--full`, however long they take: that says how busy the machine is."""
+    examples = 100 if config.getoption("--full") else 20
+    calm = [HealthCheck.too_slow]
+    settings.register_profile("arbitrank", deadline=None, max_examples=examples, suppress_health_check=calm)
+    settings.load_profile("arbitrank")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of `LONG` without `--full`."""
     if config.getoption("--full"):
@@ -148,6 +162,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if any(f"/{name}" in item.nodeid for name in LONG)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish() -> None:
+    """Have no garbage collection look at what is imported and collected, nor, in a fork, copy it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +179,7 @@ def scale(request: pytest.FixtureRequest) -> float:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
     """Measure no coverage of a test in a file of `UNMEASURED`, nor of its fixtures and child processes."""
-    config = os.environ.get("COVERAGE_PROCESS_CONFIG") if item.path.name.startswith(UNMEASURED) else None
+    config = os.environ.get(MEASURING) if item.path.name.startswith(UNMEASURED) else None
     if config is None:
         return (yield)
     from coverage import Coverage
@@ -167,9 +187,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, b
     measured = Coverage.current()
     assert measured
     measured.stop()
-    del os.environ["COVERAGE_PROCESS_CONFIG"]
+    os.environ[KEPT] = os.environ.pop(MEASURING)
+    exit_, os._exit = os._exit, _exit  # coverage's would have each fork write all that was measured here
     try:
         return (yield)
     finally:
-        os.environ["COVERAGE_PROCESS_CONFIG"] = config
+        os.environ[MEASURING] = os.environ.pop(KEPT)
+        os._exit = exit_
         measured.start()

@@ -15,13 +15,9 @@ from sysconfig import get_path
 import pytest
 from distributions import install, serving
 from forked import WORKERS, Forks
-from hypothesis import settings
 
 from arbitrank.domain import Domain
 from arbitrank.registry import discover, loaded
-
-settings.register_profile("arbitrank", deadline=None)  # how long an example takes says how busy the machine is
-settings.load_profile("arbitrank")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,9 +21,11 @@ from importlib import import_module, invalidate_caches
 from io import FileIO
 from multiprocessing import get_context
 from pathlib import Path
+from posix import _exit
 from select import select
 from typing import Any
 
+MEASURING, KEPT = "COVERAGE_PROCESS_CONFIG", "_COVERAGE_PROCESS_CONFIG"  # as in the root's conftest.py
 TRAINING = "sklearn.linear_model"  # but not LightGBM: some calls are made as if it were not installed
 
 
@@ -49,11 +51,12 @@ class Forks:
 
     def _send(self, call: Mapping[str, Any], timeout: float) -> int:
         if self._waiting is None:
+            env = {name: value for name, value in call["env"].items() if name != "PYTHONPATH"}
             self._waiting = subprocess.Popen(
                 [sys.executable, __file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={name: value for name, value in call["env"].items() if name != "PYTHONPATH"},
+                env={**({MEASURING: env[KEPT]} if KEPT in env else {}), **env},  # later calls may be measured
                 start_new_session=True,
             )
         assert self._waiting.stdin
@@ -82,6 +85,8 @@ def wait() -> None:
     import_module(TRAINING)
     import_module("arbitrank.training.task")
     import_module(WORKERS[0]).get_context = WORKERS[1]
+    if coverage := sys.modules.get("coverage"):
+        coverage.Coverage.current().get_data()  # writes what is measured so far, or each fork would
     gc.freeze()  # no collection of a fork looks at what is here
     calls = FileIO(0, closefd=False)  # unbuffered: no fork has read the next call
     while line := calls.readline():
@@ -139,6 +144,8 @@ def _become(command: list[str], cwd: str, env: dict[str, str], files: list[str])
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    if KEPT in env:
+        _measure_nothing()
     for number, path in enumerate(files):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY), number)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -148,6 +155,15 @@ def _become(command: list[str], cwd: str, env: dict[str, str], files: list[str])
     added = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [str(Path(command[0]).parent), *added, *sys.path[1:]]
     invalidate_caches()
+
+
+def _measure_nothing() -> None:
+    """Stop the coverage that the process measures that this one was forked from."""
+    from coverage import Coverage
+
+    if measured := Coverage.current():
+        measured.stop()
+        os._exit = _exit
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from waiting import ended, forked
 
@@ -782,7 +782,6 @@ def test_to_hash_takes_a_key(tmp_path: Path, content: bytes | None, why: str) ->
 
 
 @given(st.floats(0.01, 1.0), st.text(st.characters(codec="utf-8"), min_size=1))
-@settings(max_examples=50)
 def test_feedback_is_sampled_with_its_answer_by_every_process(tmp_path_factory: Any, share: float, id: str) -> None:
     folder = tmp_path_factory.mktemp("log")
     with AnswerLog(folder, LogSettings(share=share)) as one, AnswerLog(folder, LogSettings(share=share)) as two:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from fakes import FakeModel
 from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
@@ -170,7 +169,6 @@ decided = st.builds(
     [{"a": (0.5, 1.0, "x"), "b": (0.625, 1.0, "y"), "c": (0.625, 0.5, "x")}],
     DecisionSettings(groups=(("a", "b", "c"),)),
 )
-@hypothesis_settings(max_examples=60)
 @given(requests, decided)
 def test_many_lists_with_groups_are_decided_as_each_of_them_is(lists: list[Any], decisions: DecisionSettings) -> None:
     readings = [BestReadings.empty(len(lists)) for _ in "abcd"]

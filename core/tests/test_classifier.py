@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.nlu.classifier import SHORTEST, Classifier
@@ -55,7 +55,6 @@ def test_with_joint_1_the_intents_and_not_mine_are_one_softmax_and_with_a_half_i
 
 
 @given(st.text(max_size=15), st.integers(1, 4))
-@settings(max_examples=50)
 def test_chances_are_chances(utterance: str, intents: int) -> None:
     mine, each = classifier("turn on the light", intents).classify(encode(utterance))
     assert 0.0 < mine < 1.0

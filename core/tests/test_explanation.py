@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_scoring import NAMES, contexts, grown, hypotheses, models
 
@@ -38,7 +38,6 @@ def assert_adds_up(ranked: Sequence[Ranked]) -> None:
         assert sum(one.why.values()) == pytest.approx(math.log(p / (1.0 - p)), abs=1e-8)
 
 
-@settings(max_examples=30)
 @given(data=st.data())
 def test_base_and_groups_are_the_log_odds_of_p_right_whatever_the_models_and_settings(data: st.DataObject) -> None:
     grown(40)  # random numbers that LightGBM draws during its import must not count as the example's
@@ -67,7 +66,6 @@ def test_base_and_groups_are_the_log_odds_of_p_right_whatever_the_models_and_set
     assert all(one.why is None and one.details is None for one in plain.ranked)
 
 
-@settings(max_examples=30)
 @given(data=st.data())
 def test_a_models_own_explanation_adds_up_but_for_rounding(data: st.DataObject) -> None:
     """The core has nothing to add to the base of a model of the toolkit."""

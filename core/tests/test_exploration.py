@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
@@ -99,7 +99,6 @@ def ask(budget: ExplorationBudget, i: int, share: float = 0.02, often: int = 4) 
     return drawn < budget.take(DOMAIN, share, None, drawn, possible=i % often == 0)
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1_000_000), st.sampled_from([0.005, 0.02, 0.1]), st.sampled_from([1, 3, 8]))
 def test_never_more_than_the_budget_is_spent(first: int, share: float, often: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

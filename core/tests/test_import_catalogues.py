@@ -490,7 +490,7 @@ def named_or_read(format: str, path: Path) -> tuple[list[CatalogueSkill], list[s
     return skills, bad
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=_mutated() | st.tuples(st.sampled_from(sorted(SAMPLES)), _JSON))
 def test_any_document_gives_skills_or_a_reason(case: tuple[str, Any], tmp_path: Path) -> None:
     format, value = case
@@ -503,7 +503,7 @@ def test_any_document_gives_skills_or_a_reason(case: tuple[str, Any], tmp_path: 
     assert all("sea.json" in reason for reason in bad)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(alphabet='name,"\n;|[]{}\x00é\r', max_size=60))
 def test_any_table_gives_skills_or_a_reason(text: str, tmp_path: Path) -> None:
     named_or_read("csv", written(tmp_path, "name,owner\n" + text, "sea.csv"))

@@ -589,7 +589,6 @@ TEMPLATES = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None)
 @given(template=TEMPLATES)
 def test_a_templates_pattern_draws_its_wordings(template: str) -> None:
     """The toolkit draws what the importer enumerates, and all of it where the count allows."""
@@ -614,7 +613,7 @@ JSON = st.recursive(
 SIGNS = st.text(st.sampled_from("()[]{}|<>;:#@×\\&*-!\n\t \x00\ud800aé🪁0"), max_size=12)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 @pytest.mark.parametrize("name", SAMPLES)
 def test_damaged_files_are_refused_or_read(name: str, data: st.DataObject) -> None:

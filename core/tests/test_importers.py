@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.errors import InputError
@@ -741,7 +741,6 @@ def check(payload: Any, name: str, options: ImportOptions = TOLD) -> None:
 
 
 @given(st.sampled_from(sorted(FORMATS)), VALUES)
-@settings(max_examples=150, deadline=None)
 def test_any_json_is_refused_or_becomes_a_request(name: str, payload: Any) -> None:
     check(payload, name)
 
@@ -755,7 +754,6 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
 def test_a_damaged_payload_is_refused_or_becomes_a_request(data: st.DataObject) -> None:
     name, payload, *_ = data.draw(st.sampled_from(EXPECTED))
     payload = copy.deepcopy(payload)
@@ -793,7 +791,6 @@ READING = {
 
 
 @given(VALUES)
-@settings(max_examples=100, deadline=None)
 def test_a_mapping_refuses_any_json_or_makes_a_request(payload: Any) -> None:
     check({"results": payload, "text": "some words"}, "map", ImportOptions("own", reading=READING))
     check(payload, "map", ImportOptions("own", reading=READING))

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.learn.losses import Batch, Floats, cross_entropy, expected_semer, mixed, probabilities, sigmoid
@@ -48,7 +48,6 @@ def lists(z: Floats, batch: Batch) -> list[slice]:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @given(problem=problems())
-@settings(max_examples=60)
 def test_the_gradient_is_that_of_finite_differences(loss, form, problem: tuple[Floats, Batch]) -> None:
     z, batch = problem
     value, gradient = loss(z, batch, form)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.learn.feature_spec import Confidences, FeatureSpec, Situation
@@ -55,7 +55,6 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=range(len(SPECS)))
-@settings(max_examples=40)
 @given(several=st.lists(requests, min_size=1, max_size=6))
 def test_the_matrices_hold_the_rows_of_each_request(spec: FeatureSpec, several: list[Request]) -> None:
     sizes = [len(request.hypotheses or ()) for request in several]

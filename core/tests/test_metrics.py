@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.evaluate.metrics import Calibration, brier, calibrated_eces, calibration, ece, in_band, nll, reliability
@@ -74,7 +74,6 @@ def test_no_bins_show_more_than_each_request_does(outcomes: Pairs) -> None:
 
 
 @given(st.floats(0.01, 0.99))
-@settings(max_examples=30)
 def test_nll_and_brier_are_proper(truth: float) -> None:
     """Of all probabilities, the true one has the best expected NLL and Brier score."""
     claims = np.linspace(0.01, 0.99, 99)

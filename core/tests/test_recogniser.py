@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.errors import ArtifactError, DataError
@@ -64,7 +64,6 @@ def test_it_reads_what_it_never_saw() -> None:
     st.text(max_size=30)
     | st.lists(st.sampled_from(["dim", "turn on", "Hall", "50", "灯", "\u0301", "👍", " "])).map(" ".join)
 )
-@settings(max_examples=60)
 def test_the_hypotheses_of_any_utterance_are_well_formed(utterance: str) -> None:
     found = recogniser().recognise(utterance)
     assert len(found) <= N_BEST

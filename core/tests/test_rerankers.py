@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from arbitrank.explanation import exact_log_odds, split
@@ -95,7 +95,6 @@ def of_sensible_size(request: Request) -> bool:
 
 
 @given(requests, st.integers(0, 2**32), st.sampled_from([0.0, 1.0, 30.0]))
-@settings(max_examples=200)
 def test_scores_are_probabilities_whatever_the_request(request: Request, seed: int, scale: float) -> None:
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         for reranker in some_rerankers(seed, scale):

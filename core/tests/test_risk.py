@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from made_requests import NAMES, observed
 from msgspec import UNSET
@@ -108,7 +107,6 @@ def test_thresholds_that_are_stated_stay() -> None:
 
 
 @given(st.integers(1, 60), st.data(), st.floats(0.001, 0.5))
-@hypothesis_settings(max_examples=50, deadline=None)
 def test_the_p_value_is_the_binomial_tail_and_the_limits_invert_it(n: int, data: Any, risk: float) -> None:
     k = data.draw(st.integers(0, n))
     tail = sum(math.comb(n, i) * risk**i * (1 - risk) ** (n - i) for i in range(k + 1))

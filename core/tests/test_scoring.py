@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.arbitrator import Arbitrator, Serving
@@ -152,7 +152,6 @@ def assert_same(scores: Scores, expected: Scores) -> None:
     np.testing.assert_allclose(scores.right, expected.right, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=100)
 @given(data=st.data())
 def test_scores_are_those_of_the_weighted_features(data: st.DataObject) -> None:
     model = data.draw(models("lights"))
@@ -163,7 +162,6 @@ def test_scores_are_those_of_the_weighted_features(data: st.DataObject) -> None:
         assert_same(model.rerank(request), reference(model.reranker, request))
 
 
-@settings(max_examples=30)
 @given(data=st.data())
 def test_trees_correct_the_same_scores(data: st.DataObject) -> None:
     grown(40)  # random numbers that LightGBM draws during its import must not count as the example's

@@ -63,7 +63,6 @@ def test_what_all_requests_have_is_no_segment() -> None:
     st.dictionaries(st.text(max_size=70), st.one_of(st.booleans(), st.text(max_size=70), st.none()), max_size=3),
     st.one_of(st.none(), st.integers(0, 1 << 31)),
 )
-@hypothesis_settings(max_examples=30)
 def test_any_context_has_labels(context: dict[str, Any], length: int | None) -> None:
     labels = situation(context, length, "Do")
     assert labels[0] == ("intent", "Do")
@@ -84,7 +83,7 @@ def test_the_tail_is_that_of_the_range_of_a_brownian_motion() -> None:
 
 
 @given(st.integers(0, 1 << 20))
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 def test_the_error_is_at_most_the_mean_distance_and_at_least_the_bias(seed: int) -> None:
     rng = np.random.default_rng(seed)
     p, known = rng.random(400).round(1), [situation({"device": "tv" if i % 2 else "car"}, 5) for i in range(400)]

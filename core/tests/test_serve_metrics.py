@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -64,7 +64,6 @@ def count(metrics: Metrics, arbitration: Arbitration) -> None:
 # ---------------------------------------------------------------------------------------------------------------- cells
 
 
-@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["200", "404", "503"])), max_size=30))
 def test_the_sum_over_workers_is_what_they_counted(
     tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[int, str]]

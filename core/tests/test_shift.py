@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from arbitrank.arbitration.competition import Competition, Term
@@ -118,7 +117,6 @@ def test_requests_are_changed_in_the_context_or_in_one_domains_confidences() -> 
 
 
 @given(st.lists(st.integers(0, 3), min_size=40, max_size=40).filter(any), st.integers(0, 3))
-@hypothesis_settings(max_examples=20)
 def test_a_weight_counts_a_request_as_often_as_it_says(counts: list[int], seed: int) -> None:
     requests = observed(40, seed=seed)
     weight = np.array(counts, np.float64)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arbitrank.errors import InputError, StoreError
@@ -64,7 +64,6 @@ def test_of_equal_skills_the_lower_number_comes_first() -> None:
 
 
 @given(texts, st.data())
-@settings(max_examples=60, deadline=None)
 def test_scores_agree_with_best_for_every_skill(texts: list[str], data: st.DataObject) -> None:
     """Whatever the words are: none is longer, none raises, and both ways to ask agree."""
     n = 4
@@ -78,7 +77,6 @@ def test_scores_agree_with_best_for_every_skill(texts: list[str], data: st.DataO
 
 
 @given(texts)
-@settings(max_examples=60, deadline=None)
 def test_grams_of_many_utterances_are_those_of_each(texts: list[str]) -> None:
     first = 0
     for hashes, rows, count in index_grams_in_batches(texts):

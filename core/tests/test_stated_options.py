@@ -225,7 +225,7 @@ SCALARS = st.one_of(
 
 
 @given(given=st.dictionaries(st.sampled_from(sorted(OPTIONS)), SCALARS | st.lists(SCALARS, max_size=2), max_size=2))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_file_holds_is_shown_or_refused_in_one_line(parsed: Any, given: dict[str, Any]) -> None:
     try:
         text = shown(parsed(file=tomli_w.dumps({"serve": given})))

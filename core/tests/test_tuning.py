@@ -60,7 +60,6 @@ def test_a_domain_that_owns_no_request_keeps_the_shared_slope() -> None:
 
 
 @given(st.floats(0.02, 0.6), st.integers(0, 3))
-@hypothesis_settings(max_examples=20)
 def test_the_share_out_of_scope_is_found_in_unlabelled_traffic(share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     z = rng.normal(np.where(rng.random(4_000) < share, 1.5, -1.5), 1.0)
@@ -76,7 +75,7 @@ def test_the_share_out_of_scope_is_found_in_unlabelled_traffic(share: float, see
 
 
 @given(st.sampled_from([0.01, 0.05, 0.3]), st.integers(0, 3))
-@hypothesis_settings(max_examples=12, deadline=None)
+@hypothesis_settings(max_examples=12)
 def test_the_share_is_found_although_p_of_no_domain_is_not_calibrated(share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
 
@@ -227,7 +226,7 @@ def test_requests_of_one_domain_are_refused(keep: list[int], named: str) -> None
 
 
 @given(st.integers(0, 50), st.floats(0.0, 0.5), st.floats(0.3, 3.0))
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 def test_any_requests_are_tuned_or_refused_with_the_reason(seed: int, none: float, strength: float) -> None:
     tuned = tune(observed(220, none=none, strength=strength, seed=seed))
     assert (tuned.refusal is None) == any(one.taken for one in tuned.choices) or tuned.settings != DecisionSettings()
