@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from arbitrank.impact.curves import curves_of
 from arbitrank.impact.page import write_impact
 from arbitrank.impact.plan import DomainVersion, ReplayPlan
 from arbitrank.impact.report import measure
@@ -57,7 +58,7 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         with peak() as memory:
             impact, found = measure(plan, folder / "log.jsonl", card=read_card(plan.candidate.folder), jobs=chosen.jobs)
             replayed = Spent.now().since(began)
-            write_impact(impact, found, folder / "out")
+            write_impact(impact, curves_of(impact, found), folder / "out")
         spent = Spent.now().since(began)
     return {
         "requests": n,
