@@ -225,12 +225,13 @@ class _Notes:
     """Counts of what a stage changes beside the answers: the domains that are queried, the first skill of a list."""
 
     def __init__(self) -> None:
-        self._queried, self._listed, self._first = [0, 0], 0, 0
+        self._queried, self._listed, self._first, self._asked = [0, 0], 0, 0, 0
 
     def add(self, before: Answer, after: Answer) -> None:
         """Count a request's answers."""
         for side, answer in enumerate((before, after)):
             self._queried[side] += sum(one.status in _QUERIED for one in answer.domains.values())
+        self._asked += {before.decision.action, after.decision.action} == {"accept", "clarify"}
         lists = [() if one.shortlist is UNSET else one.shortlist.candidates for one in (before, after)]
         if all(lists):
             self._listed += 1
@@ -242,6 +243,8 @@ class _Notes:
         if self._queried[0] != self._queried[1]:
             before, after = (one / n for one in self._queried)
             found.append(f"domains queried of a request: {before:.2f} before, {after:.2f} after")
+        if self._asked:
+            found.append(f"{self._asked} requests change between accept and clarify, which is no flip")
         if self._first:
             found.append(f"another skill heads {self._first} of {self._listed} shortlists")
         return found

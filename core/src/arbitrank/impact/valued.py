@@ -95,6 +95,6 @@ def _notes(report: ValueReport, other: int, nameless: int) -> Iterator[str]:
     if nameless:
         yield f"{nameless} reactions name neither account nor session and count as one client's"
     if one is not None and one.capped:
-        yield f"{one.capped} clients react so often that their share of the weight is capped"
+        yield f"clients that react so often that their share of the weight is capped: {one.capped}"
     if one is not None and one.clipped:
         yield f"{100 * one.clipped:.2f} % of the importance weights are clipped, which lowers IPS"

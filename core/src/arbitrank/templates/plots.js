@@ -263,7 +263,8 @@ export function calibrationText({ figures: { n, ece, ece_band: [, high] } }) {
 
 /** Estimates with their intervals, one a row: [{name, mean, low, high, n}], in shares; `lower` says that less is better. */
 export function intervalPlot({ label, x, rows, lower = true }) {
-  const range = extent([0, ...rows.flatMap((one) => [one.low, one.high])]);
+  const ends = rows.flatMap((one) => [one.low, one.high]);
+  const range = ends.some((one) => one) ? extent([0, ...ends]) : [-0.01, 0.01];
   const step = 26, texts = rows.map((one) => `${signed(one.mean)} [${signed(one.low)}, ${signed(one.high)}]`);
   const draw = (width) => {
     const height = 58 + step * rows.length, names = Math.min(0.34 * width, 12 + LETTER * longest(rows.map((one) => one.name)));

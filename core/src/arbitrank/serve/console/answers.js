@@ -85,7 +85,7 @@ export function highlighted(utterance, slots) {
   let at = 0;
   for (const { start, end, slot } of spans) {
     parts.push(characters.slice(at, start).join(""),
-      h("mark", {}, characters.slice(start, end).join(""), " ", h("span", { class: "slot-name" }, slot.name)));
+      h("mark", {}, characters.slice(start, end).join(""), "\u00a0", h("span", { class: "slot-name" }, slot.name)));
     at = end;
   }
   return [...parts, characters.slice(at).join("")];
@@ -233,10 +233,10 @@ export function changesView([a, b]) {
   return h("section", { class: "card", "aria-label": "A and B side by side" },
     h("p", {}, same ? ["Both decide the same: ", decided(a)] : ["A: ", decided(a), "; B: ", decided(b)]),
     scrolling(h("table", { class: "wide" },
-      h("thead", {}, h("tr", {}, ["reading", "A", "B", "B − A"].map((name, i) => h("th", { scope: "col", class: i ? "" : "text" }, name)))),
+      h("thead", {}, h("tr", {}, ["reading", "A", "B", "B − A, points"].map((name, i) => h("th", { scope: "col", class: i ? "" : "text" }, name)))),
       h("tbody", {}, moved.map(([one, x, y]) => h("tr", {},
         h("th", { scope: "row", class: "text" }, `${names.domain(one.domain)} ${names.intent(one)}`,
           (one.slots ?? []).map((slot) => h("span", { class: "note" }, ` ${slot.name}: ${slot.value}`))),
         h("td", { class: "nowrap" }, percent(x)), h("td", { class: "nowrap" }, percent(y)),
-        h("td", { class: "nowrap" }, x === null || y === null ? "–" : `${signed(100 * (y - x), 1)} pts`))))), "Probabilities of both"));
+        h("td", { class: "nowrap" }, x === null || y === null ? "–" : signed(100 * (y - x), 1)))))), "Probabilities of both"));
 }

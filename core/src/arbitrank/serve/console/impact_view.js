@@ -51,19 +51,19 @@ function flips(impact) {
 
 function worst(found) {
   if (!found.length) return h("p", { class: "note" }, "None.");
-  const side = (one) => h("span", {}, one.reading, one.domain ? h("span", { class: "note" }, ` ${percent(one.probability)}`) : null);
+  const side = (one) => h("span", {}, one.reading, " ", one.domain ? h("span", { class: "note nowrap" }, percent(one.probability)) : null);
   const rows = found.map((flip) => [
     h("span", {}, flip.utterance ?? flip.id ?? `line ${flip.line}`, h("br"), badge(flip.kind, kindOf(flip.kind)),
       flip.device ? h("span", { class: "note" }, ` ${flip.device}`) : null),
     side(flip.before), side(flip.after), flip.truth ?? "not known",
   ]);
-  return table(["request", "before", "after", "truth"], rows, "The flips that matter most");
+  return table(["request", "before", "after", "truth"], rows, "The flips that matter most", { stacks: true });
 }
 
 const kindOf = (kind) => ({ "right to wrong": "bad", "wrong to right": "good" })[kind] ?? "quiet";
 
 function slicesTable(rows, label) {
-  const both = (one, key, digits = 2, scale = 100) =>
+  const both = (one, key, digits = 1, scale = 100) =>
     `${(scale * one.before[key]).toFixed(digits)} → ${(scale * one.after[key]).toFixed(digits)}`;
   const change = ({ mean, low, high }) => h("span", { class: `nowrap ${low > 0 ? "bad-text" : high < 0 ? "good-text" : ""}` },
     `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`);
@@ -71,7 +71,7 @@ function slicesTable(rows, label) {
     ["", "n", "IRER, %", "change, points", "domain accuracy, %", "SemER, %", "NLL", "Brier", "ECE after", "lost", "won"],
     rows.map(([name, one]) => [
       name, String(one.n), both(one, "irer"), change(one.difference.irer), both(one, "domain_accuracy"), both(one, "semer"),
-      both(one, "nll", 3, 1), both(one, "brier", 3, 1), bandBadge(one.calibration_after), String(one.right_to_wrong), String(one.wrong_to_right),
+      both(one, "nll", 2, 1), both(one, "brier", 2, 1), bandBadge(one.calibration_after, { n: false }), String(one.right_to_wrong), String(one.wrong_to_right),
     ]), label);
 }
 
@@ -109,9 +109,10 @@ function value({ value: found }) {
   const share = ({ mean, low, high }, sign) => (sign ? `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`
     : `${(100 * mean).toFixed(2)} [${(100 * low).toFixed(2)}, ${(100 * high).toFixed(2)}]`);
   const rows = ["before", "after", "difference"].map((side) => [
-    side, ...["ips", "snips", "dr"].map((key) => share(one[side][key], side === "difference")), (100 * one[side].model).toFixed(2)]);
+    side, ...["ips", "snips", "dr"].map((key) => share(one[side][key], side === "difference")),
+    side === "difference" ? signed(100 * one[side].model) : (100 * one[side].model).toFixed(2)]);
   return section("Value from outcomes", h("p", {}, badge(one.verdict, kind), ` ${text}.`),
-    table(["accepted, %", "IPS", "SNIPS", "DR", "by the model"], rows, "Share of accepted answers"),
+    table(["accepted, %", "IPS", "SNIPS", "DR", "by the model"], rows, "Share of accepted answers", { stacks: true }),
     h("p", { class: "note" }, `${count(one.n, "reaction")} in ${count(one.sessions, "session")}, effective sample size ${one.effective.toFixed(0)}, overlap ${percent(one.overlap)}; `,
       `${one.flips} are answered differently, ${percent(one.without_evidence)} of these without evidence.`), notes);
 }

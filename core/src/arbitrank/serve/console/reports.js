@@ -64,12 +64,12 @@ export async function optional(path, signal) {
   }
 }
 
-/** A calibration as a badge: its ECE, and whether that is in its band. */
-export function bandBadge(figures) {
+/** A calibration as a badge: its ECE, and whether that is in its band; `n` where no other column has it. */
+export function bandBadge(figures, { n = true } = {}) {
   if (!figures || !figures.n) return h("span", { class: "note" }, "–");
   const good = figures.ece <= figures.ece_band[1];
   return h("span", { class: "nowrap" }, `${percent(figures.ece)} `, badge(good ? "in band" : "above band", good ? "good" : "bad"),
-    h("span", { class: "note" }, ` n = ${figures.n}`));
+    n && h("span", { class: "note" }, ` n = ${figures.n}`));
 }
 
 const ORDER = ["failed", "refused", "unreadable", "loaded", "disabled"];
@@ -114,14 +114,17 @@ export function facts(rows) {
   return h("dl", { class: "facts" }, rows.filter(Boolean).map(([term, value]) => [h("dt", {}, term), h("dd", {}, value ?? "–")]));
 }
 
-/** A table of texts and nodes: numbers to the right, all else to the left. */
-export function table(heads, rows, label) {
+/** A table of texts and nodes: numbers to the right, all else to the left; one of many columns `stacks` on narrow pages. */
+export function table(heads, rows, label, { stacks = heads.length > 5 } = {}) {
   const numeric = heads.map((_, i) => rows.length > 0 && rows.every((row) => isNumber(row[i])));
   const kind = (i) => (numeric[i] ? "num" : "text");
+  const cell = (one, i) => (i
+    ? h("td", { role: "cell", class: `${kind(i)}${one === "" ? " blank" : ""}`, data: { label: heads[i] } }, h("div", {}, one ?? "–"))
+    : h("th", { role: "rowheader", scope: "row", class: kind(i) }, one ?? "–"));
   return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label },
-    h("table", {},
-      h("thead", {}, h("tr", {}, heads.map((one, i) => h("th", { scope: "col", class: kind(i) }, one)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((one, i) => h(i ? "td" : "th", { class: kind(i), ...(i ? {} : { scope: "row" }) }, one ?? "–")))))));
+    h("table", { role: "table", class: stacks ? "stacks" : null },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((one, i) => h("th", { role: "columnheader", scope: "col", class: kind(i) }, one)))),
+      h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, row.map(cell))))));
 }
 
 const isNumber = (one) => typeof one === "string" && /^[\d−+<>–±]/.test(one) && !/[a-z]{3}|:/.test(one);
