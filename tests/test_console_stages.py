@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +11,7 @@ import fakes
 import made_stages
 import pytest
 from browser import Page, Pages, chromium
+from distributions import install, serving
 from services import Service
 from waiting import until
 
@@ -65,8 +65,10 @@ class Staged:
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory, lights_site: Path, chromium: Any) -> Iterator[Staged]:
+def staged(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Staged]:
     folder = tmp_path_factory.mktemp("stages")
+    (folder / "site").mkdir()
+    install(folder / "site", "arbitrank-lights", serving("lights", "shades"))
     store = open_store(folder / "store", environment={})
     for name, mine in (("lights", 0.9), ("shades", 0.8)):
         fakes.artifact(folder / name, name, mine=mine)
@@ -80,7 +82,8 @@ def staged(tmp_path_factory: pytest.TempPathFactory, lights_site: Path, chromium
     token, grant = make_token("ops", ["admin"])
     (folder / "tokens").write_text(f"{grant}\n")
     options = ("--shortlist", "--poll", "0.1", "--tokens", str(folder / "tokens"), "--log", str(folder / "log"))
-    with Service(lights_site, folder / "store", *options) as service:
+    with Service(folder / "site", folder / "store", *options, wait=False) as service:
+        until(lambda: service.call("GET", "/readyz")[0] == 200, 90.0)  # eight versions are tested first
         page = Pages(chromium, f"http://127.0.0.1:{service.port}")()
         page.allowed = ["401", "409"]
         page.open("#/domains")
@@ -111,7 +114,7 @@ def test_a_candidate_is_seen_tried_and_valued_and_each_change_shows_its_report(s
     assert "of the log" in staged.act(name, "Canary", Share="50")
     until(lambda: store.state(name)[1].canary == 0.5)
     versions = f"/v1/domains/{name}/versions"
-    until(lambda: candidate in staged.service.call("GET", versions, token=staged.token)[1]["serving"]["loaded"])
+    until(lambda: candidate in staged.service.call("GET", versions, token=staged.token)[1]["serving"]["loaded"], 60.0)
     staged.ask(60)
 
     staged.go(f"#/domains?{urlencode({'name': name})}")
@@ -119,7 +122,7 @@ def test_a_candidate_is_seen_tried_and_valued_and_each_change_shows_its_report(s
     report = staged.act(name, "Promote")
     assert "Value from outcomes" in report
     assert "reactions in" in report
-    until(lambda: store.state(name)[1].stable == candidate)
+    until(lambda: store.state(name)[1].stable == candidate, 60.0)
     until(lambda: staged.service.call("GET", versions, token=staged.token)[1]["serving"]["version"] == candidate)
 
     staged.go(f"#/domains?{urlencode({'name': name})}")
@@ -138,9 +141,9 @@ def tried(staged: Staged, name: str, candidate: str) -> None:
     page.get_by_role("button", name="Compare with another").press("Enter")
     other = page.get_by_role("group", name="Context and versions of B")
     other.get_by_role("button", name="+ version").press("Enter")
-    other.get_by_label("Domain").select_option(name)
-    other.get_by_label("Version").locator(f"option[value='{candidate}']").wait_for(state="attached")
-    other.get_by_label("Version").select_option(candidate)
+    other.get_by_label("Domain or stage").select_option(name)
+    other.get_by_label("Version", exact=True).locator(f"option[value='{candidate}']").wait_for(state="attached")
+    other.get_by_label("Version", exact=True).select_option(candidate)
     page.get_by_role("button", name="Ask").press("Enter")
     page.get_by_role("region", name="A and B side by side").wait_for(timeout=60_000)
     assert f"{name}={candidate}" in page.locator(".side").nth(1).inner_text()

@@ -190,7 +190,7 @@ function sideEditor(contextText, versionsText, known, signal, label = "") {
     const versions = h("select", {}, h("option", { value: version }, version || "its stable version"));
     const names = h("select", { on: { change: () => offer(names.value, "") } }, h("option", { value: domain }, domain || "choose"));
     const problem = h("span", { class: "bad-text" });
-    const row = h("div", { class: "row" }, field("Domain", names), field("Version", versions),
+    const row = h("div", { class: "row" }, field("Domain or stage", names), field("Version", versions),
       h("button", { type: "button", "aria-label": "Remove this version", on: { click: remove } }, "×"), problem);
     function remove() {
       picked.delete(row);
