@@ -64,7 +64,7 @@ def test_one_rule_for_names(domain: str) -> None:
 
 
 def test_every_plugin_is_listed_where_plugins_are() -> None:
-    """As `arbitrank new` lists a new one: in what is installed, in coverage and in the rules on imports."""
+    """As `arbitrank new` lists a new one: in what is installed and in the rules on imports."""
     names = [DomainNames(name) for name in DOMAINS]
     for file in LISTS:
         text = (ROOT / file).read_text(encoding="utf-8")
@@ -80,6 +80,12 @@ def modules() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """All nodes of a module."""
+    return list(ast.walk(modules()[path]))
+
+
 def inside(path: Path) -> str:
     """A module's path in its package: that of core, or the folder of the bridge's."""
     return path.relative_to(CORE if path.is_relative_to(CORE) else BRIDGE).as_posix()
@@ -91,29 +97,29 @@ def imported_as(path: Path) -> str:
     return ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
 
 
-def broken(rule: Callable[[Path, ast.Module], Iterator[str]]) -> list[str]:
+def broken(rule: Callable[[Path], Iterator[str]]) -> list[str]:
     """The places where a rule is broken."""
-    return [f"{inside(path)}:{place}" for path, tree in modules().items() for place in rule(path, tree)]
+    return [f"{inside(path)}:{place}" for path in modules() for place in rule(path)]
 
 
-def long_module(path: Path, tree: ast.Module) -> Iterator[str]:
+def long_module(path: Path) -> Iterator[str]:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     if lines > MODULE:
         yield f" {lines} lines"
 
 
-def long_function(path: Path, tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def long_function(path: Path) -> Iterator[str]:
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION:
                 yield f"{node.lineno}: {node.name}: {lines} lines"
 
 
-def broad_except(path: Path, tree: ast.Module) -> Iterator[str]:
+def broad_except(path: Path) -> Iterator[str]:
     if inside(path) in BROAD:
         return
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.ExceptHandler):
             caught = [None] if node.type is None else [one for one in ast.walk(node.type) if isinstance(one, ast.Name)]
             if any(one is None or one.id in {"Exception", "BaseException"} for one in caught):
@@ -126,17 +132,17 @@ OPENING = re.compile(
 """The openings that no docstring has: a clause, or a pronoun, in the place of a noun."""
 
 
-def docstring_opening(path: Path, tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def docstring_opening(path: Path) -> Iterator[str]:
+    for node in nodes(path):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
             if docstring and OPENING.match(docstring):
                 yield f"{getattr(node, 'lineno', 1)}: {docstring.splitlines()[0]}"
 
 
-def matches_error_text(path: Path, tree: ast.Module) -> Iterator[str]:
+def matches_error_text(path: Path) -> Iterator[str]:
     """Comparisons, and searches, in the text of a caught exception."""
-    for handler in ast.walk(tree):
+    for handler in nodes(path):
         if not isinstance(handler, ast.ExceptHandler) or handler.name is None:
             continue
         text = re.compile(rf"\bstr\({handler.name}\)|\b{handler.name}\.(args|reason|strerror|message)\b")
@@ -151,7 +157,7 @@ def matches_error_text(path: Path, tree: ast.Module) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("rule", [long_module, long_function, broad_except, docstring_opening, matches_error_text])
-def test_every_module_keeps_the_rule(rule: Callable[[Path, ast.Module], Iterator[str]]) -> None:
+def test_every_module_keeps_the_rule(rule: Callable[[Path], Iterator[str]]) -> None:
     assert broken(rule) == []
 
 
@@ -163,8 +169,8 @@ def test_a_module_that_may_catch_everything_does() -> None:
 
 def test_a_class_name_exists_once() -> None:
     places = defaultdict(list)
-    for path, tree in modules().items():
-        for node in ast.walk(tree):
+    for path in modules():
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(f"{inside(path)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -151,13 +151,17 @@ SETTINGS: list[dict[str, Any]] = [
     {"fallback": "c", "normalise": True, "none": 0.3},
 ]
 
+SHORT = (SETTINGS[0], 0.25), (SETTINGS[2], 0.0), (SETTINGS[5], 0.25)
+"""Settings and shares out of scope that are tried without `--full`: each option is in one of them."""
+
 
 @pytest.mark.parametrize(
     ("decisions", "out_of_scope"), [*((one, 0.25) for one in SETTINGS), (SETTINGS[0], 0.0), (SETTINGS[2], 0.0)], ids=str
 )
 def test_readings_are_decided_as_in_a_service(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decisions: dict[str, Any], out_of_scope: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decisions: dict[str, Any], out_of_scope: float, scale: float
 ) -> None:
+    repeated(scale, (decisions, out_of_scope) in SHORT)
     rows = many_domains(random.Random(str(decisions)), 100, out_of_scope)
     compare(write(tmp_path / "made.jsonl", rows), monkeypatch, **decisions)
 
