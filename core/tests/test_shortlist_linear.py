@@ -19,8 +19,9 @@ from arbitrank.shortlist.calibration import CandidateCalibration
 from arbitrank.shortlist.index import Index
 from arbitrank.shortlist.linear import _NEAREST, LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
-from arbitrank.shortlist.ngrams import ranking_grams, words
+from arbitrank.shortlist.ngrams import words
 from arbitrank.shortlist.overlaps import overlapping_skills
+from arbitrank.shortlist.ranking_grams import ranking_grams
 from arbitrank.shortlist.selftests import shortlister_problem
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.values import Request
@@ -60,10 +61,16 @@ def shortlister() -> Shortlister:
 
 @given(st.text(max_size=60))
 def test_grams_of_a_text_are_words_and_stems_with_their_pairs_and_characters(text: str) -> None:
-    whole, stems, characters = ranking_grams(text)
-    assert whole.dtype == stems.dtype == characters.dtype == np.uint32
-    assert len(characters) == sum(max(0, len(word) - 1) for word in words(text))  # with a blank before and after
-    assert len(whole) == (len(stems) + 2 if len(stems) else 0)  # the pairs of words with both ends
+    grams = ranking_grams(text)
+    assert all(kind.dtype == np.uint32 for kind in grams)
+    assert len(grams.characters) == sum(max(0, len(word) - 1) for word in words(text))  # with a blank before and after
+    assert len(grams.words) == (len(grams.cut) + 2 if len(grams.cut) else 0)  # the pairs of words with both ends
+
+
+def test_words_of_one_meaning_have_a_concept_in_common() -> None:
+    search, find = ranking_grams("search it").concepts, ranking_grams("find it").concepts
+    assert set(search.tolist()) & set(find.tolist())
+    assert len(ranking_grams("天气").concepts)  # a word of two characters
 
 
 def test_the_kernel_puts_the_right_skill_first(kernel: LinearKernel) -> None:

@@ -3,13 +3,13 @@
     share(i)        = softmax of v · x over the candidates that the linear kernel knows, times the mass that the
                       index leaves them; of another candidate, its tempered posterior of the index
     P(acceptable i) = P(a skill fits) · sigmoid(a + g · s + b · z + (c + h · s) · max(z, 0)),   z = logit(share(i))
-    P(a skill fits) = sigmoid(w · s)
+    P(a skill fits) = sigmoid(w · t)
 
-x are the features of one candidate of the first stage, s the signs that any skill fits: a share says less of requests
-that are unlike those of the training. v is fitted by conditional likelihood, all others by logistic regression, to
-utterances that the kernels were not trained on, by ridge
-regression towards the defaults: the less data, the closer to them. An enabled skill thus weighs as much as the data
-support, and no skill is ever excluded. Fitting is in `arbitrank.shortlist.calibration_fitting`.
+x are the features of one candidate of the first stage, t the signs that any skill fits; s are these and the entropy of
+the shares: a share says less of requests that are unlike those of the training, or where many skills share the rest. v
+is fitted by conditional likelihood, all others by logistic regression, to utterances that the kernels were not trained
+on, by ridge regression towards the defaults: the less data, the closer to them. An enabled skill thus weighs as much as
+the data support, and no skill is ever excluded. Fitting is in `arbitrank.shortlist.calibration_fitting`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "AccountProfile",
     "CandidateCalibration",
     "account_profile",
+    "entropy",
     "features",
     "softmax",
 ]
@@ -71,8 +72,9 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     """The weights v, in the order of `FEATURES`; in artifacts of before, fewer, of a sigmoid for each candidate.
 
     `alone` tempers the index's posterior for skills that the linear kernel lacks. `odds` are a, b and c. `signs` are g
-    and then h, of all `SIGNS` but the first, where they were fitted. `fits`, in the order of `SIGNS`, are w, where
-    requests that fit no skill were known, and `outside` is the share of such requests that it expects.
+    and then h, of all `SIGNS` but the first, where they were fitted, `entropy` those of the entropy, in nats. `fits`,
+    in the order of `SIGNS`, are w, where requests that fit no skill were known, and `outside` is the share of such
+    requests that it expects.
     """
 
     weights: tuple[float, ...] = DEFAULT
@@ -81,6 +83,7 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     fits: tuple[float, ...] | None = None
     outside: float = 0.0
     signs: tuple[float, ...] | None = None
+    entropy: tuple[float, float] = (0.0, 0.0)
 
     @property
     def fitted(self) -> bool:
@@ -90,17 +93,20 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     def probabilities(self, x: Floats, signs: Floats) -> Floats:
         """P(acceptable), given that a skill fits, of each candidate of one request: x has shape (n, features).
 
-        `signs`, of shape (signs,), are read where `self.signs` were fitted. A greater share is never less likely.
+        `signs`, of shape (signs,), are read where `self.signs` were fitted. Of two candidates, that with the greater
+        share is never less likely.
         """
         if self.odds is None:
             x = x.copy()
             x[:, _POSTERIOR] = np.maximum(x[:, _POSTERIOR], _FLOOR_BEFORE)
             return sigmoid(x @ self._vector)
         a, b, c = self.odds
+        shares = self.shares(x)
         if self.signs is not None:
-            of_odds = self._of_signs @ signs[1:]
-            a, c = a + of_odds[0], max(c + of_odds[1], -b)
-        z = log_odds(np.clip(self.shares(x), _SURE, 1.0 - _SURE))
+            of_odds = self._of_signs @ signs[1:] + entropy(shares) * np.array(self.entropy)
+            # One share at most exceeds one half: with c ≥ −2b it is no less likely than the others.
+            a, c = a + of_odds[0], max(c + of_odds[1], -2.0 * b)
+        z = log_odds(np.clip(shares, _SURE, 1.0 - _SURE))
         return sigmoid(a + b * z + c * np.maximum(z, 0.0))
 
     def shares(self, x: Floats) -> Floats:
@@ -139,6 +145,11 @@ def softmax(u: Floats) -> Floats:
     """Shares in proportion to exp(u)."""
     p = np.exp(u - u.max())
     return np.asarray(p / p.sum())
+
+
+def entropy(shares: Floats) -> float:
+    """The entropy of shares, in nats."""
+    return float(-(shares * np.log(np.maximum(shares, _SURE))).sum())
 
 
 class AccountProfile(Struct, frozen=True):

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from arbitrank.probability import log_odds, sigmoid
-from arbitrank.shortlist.calibration import DEFAULT, SIGNS, CandidateCalibration
+from arbitrank.shortlist.calibration import DEFAULT, SIGNS, CandidateCalibration, entropy
 
 __all__ = ["HeldRequest", "OutOfScope", "conditional_weights", "fit"]
 
@@ -60,7 +61,7 @@ def fit(
     only[_POSTERIOR] = True
     alone = float(conditional_weights(chosen, np.array(DEFAULT) * only, only)[_POSTERIOR])
     found = CandidateCalibration(tuple(weights.tolist()), alone)
-    odds, signs = _odds(found, [*held, *shared])
+    found = _with_odds(found, [*held, *shared])
     fits = None
     if len(outside.signs) >= _ENOUGH and outside.weights.sum() > 0:
         seen = np.stack([one.signs for one in held]) if inside is None else inside
@@ -68,23 +69,30 @@ def fit(
         # Both sides weigh the same; the share to expect is added where the calibration is used.
         weigh = np.concatenate([np.ones(len(seen)), outside.weights * (len(seen) / outside.weights.sum())])
         fits = tuple(_logistic(np.concatenate([seen, outside.signs]), y, weigh, np.zeros(len(SIGNS))).tolist())
-    return CandidateCalibration(found.weights, alone, odds, fits, outside.share, signs)
+    return structs.replace(found, fits=fits, outside=outside.share)
 
 
-def _odds(
-    found: CandidateCalibration, held: Sequence[HeldRequest]
-) -> tuple[tuple[float, float, float], tuple[float, ...] | None]:
-    """a, b and c, and g and h, of the probability of a candidate by its share and the request's signs."""
-    z = log_odds(np.clip(np.concatenate([found.shares(one.x) for one in held]), _LEAST, 1.0 - _LEAST))
+def _with_odds(found: CandidateCalibration, held: Sequence[HeldRequest]) -> CandidateCalibration:
+    """With the odds of a candidate by its share, the request's signs and the entropy of the shares.
+
+    A candidate counts by its share: the best one's probability is the one that is acted on.
+    """
+    shares = [found.shares(one.x) for one in held]
+    share = np.concatenate(shares)
+    z = log_odds(np.clip(share, _LEAST, 1.0 - _LEAST))
     right = np.concatenate([one.acceptable for one in held]).astype(np.float64)
-    signs = np.repeat(np.stack([one.signs for one in held]), [len(one.x) for one in held], axis=0)
+    of_request = np.array([(*one.signs[1:], entropy(own)) for one, own in zip(held, shares, strict=True)])
+    signs = np.repeat(of_request, [len(own) for own in shares], axis=0)
     over = np.maximum(z, 0.0)
-    x = np.column_stack([np.ones(len(z)), z, over, signs[:, 1:], signs[:, 1:] * over[:, None]])
+    x = np.column_stack([np.ones(len(z)), z, over, signs, signs * over[:, None]])
     start = np.zeros(x.shape[1])
     start[1] = 1.0
-    a, b, c, *of_signs = _logistic(x, right, np.ones(len(x)), start).tolist()
-    # A greater share is never less likely.
-    return ((a, b, c), tuple(of_signs)) if b > 0 else ((0.0, 1.0, 0.0), None)
+    a, b, c, *others = _logistic(x, right, share, start).tolist()
+    if b <= 0:  # a greater share is never less likely
+        return found
+    *of_a, entropy_a = others[: len(SIGNS)]
+    *of_c, entropy_c = others[len(SIGNS) :]
+    return structs.replace(found, odds=(a, b, c), signs=(*of_a, *of_c), entropy=(entropy_a, entropy_c))
 
 
 def conditional_weights(held: Sequence[HeldRequest], start: Floats, free: NDArray[np.bool_]) -> Floats:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arbitrank.shortlist.index import lookup
-from arbitrank.shortlist.ngrams import ranking_grams
+from arbitrank.shortlist.ranking_grams import ranking_grams
 
 __all__ = ["LinearKernel"]
 

@@ -15,7 +15,7 @@ from scipy.sparse import csc_array, csr_array
 from sklearn.svm import LinearSVC
 
 from arbitrank.shortlist.linear import LinearKernel
-from arbitrank.shortlist.ngrams import ranking_grams
+from arbitrank.shortlist.ranking_grams import ranking_grams
 
 __all__ = ["can_train", "train_linear"]
 
@@ -25,10 +25,11 @@ Singles = NDArray[np.float32]
 _WEIGHTS = 1 << 26  # of a kernel, each a byte; rarer grams are left out above it
 _WORK = 1 << 23  # utterances times skills, above which training takes more than half a minute
 _C, _TOLERANCE = 0.5, 0.3  # of liblinear; a smaller tolerance changes nothing in the order of skills
-_SLOPE, _SHARE = 5.0, 0.6  # of the machine's margins and of the regression's logits in their sum
+_SLOPE, _SHARE = 5.0, 1.0  # of the machine's margins and of the regression's logits in their sum
 _EPOCHS, _BATCH, _RATE = 5, 256, 0.05  # of the regression
 _KEPT = 1 << 16  # requests of which the nearest is found; each skill has its share of them
 _SHARED = 200  # requests that share a gram, above which it does not count for the nearest
+_ONCE = (True, True, False, True)  # kinds that keep grams seen once: four characters belong to a word that says as much
 _LEAST_WEIGHT = 0.2  # of a gram that all skills use alike
 _BYTE = 127
 
@@ -60,19 +61,17 @@ def train_linear(utterances: Sequence[str], numbers: Sequence[int], *, seed: int
 
 
 def _counts(utterances: Sequence[str], skills: int) -> tuple[list[csr_array], NDArray[np.uint32]]:
-    """The counts of each kind of grams, of shape (utterances, vocabulary), and the vocabulary.
-
-    Four characters that occur once belong to one word, which says as much.
-    """
+    """The counts of each kind of grams, of shape (utterances, vocabulary), and the vocabulary."""
     grams = [ranking_grams(utterance) for utterance in utterances]
     every = []
-    for kind in zip(*grams, strict=True):
+    for kind, once in zip(zip(*grams, strict=True), _ONCE, strict=True):
         rows = np.repeat(np.arange(len(kind)), [len(hashes) for hashes in kind])
-        every.append((rows, np.concatenate([np.empty(0, np.uint32), *kind])))
-    rows, characters = every[-1]
-    _, place, seen = np.unique(characters, return_inverse=True, return_counts=True)
-    often = seen[place] > 1
-    every[-1] = rows[often], characters[often]
+        hashes = np.concatenate([np.empty(0, np.uint32), *kind])
+        if not once:
+            _, place, seen = np.unique(hashes, return_inverse=True, return_counts=True)
+            often = seen[place] > 1
+            rows, hashes = rows[often], hashes[often]
+        every.append((rows, hashes))
     vocabulary, counts = np.unique(np.concatenate([hashes for _, hashes in every]), return_counts=True)
     if len(vocabulary) * skills > _WEIGHTS:
         most = _WEIGHTS // skills

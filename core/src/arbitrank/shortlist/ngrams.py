@@ -23,7 +23,6 @@ __all__ = [
     "classifier_grams",
     "index_grams",
     "index_grams_in_batches",
-    "ranking_grams",
     "vocabulary",
     "word_hashes",
     "words",
@@ -41,9 +40,6 @@ _PREFIX = 4  # characters: inflections differ later
 # Odd multipliers that spread consecutive hashes: the golden ratio's, and three of xxHash's.
 _FIRST, _SECOND, _PAIR = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
 _BEGINNING = np.uint32(0xC2B2AE3D)
-
-_STEM = 5  # characters of a word's stem in the linear kernel
-_START, _STOP = crc("<"), crc(">")  # no words
 
 _HALF = np.uint64(32)
 
@@ -111,33 +107,6 @@ def _both(word: str) -> int:
 
 def _pairs(first: Hashes, second: Hashes) -> Hashes:
     return first ^ (second * _SECOND + _PAIR)
-
-
-def ranking_grams(utterance: str) -> tuple[Hashes, Hashes, Hashes]:
-    """The linear kernel's grams: words, and words cut after five letters, each with their pairs; four characters.
-
-    Pairs of words include the utterance's ends, characters the ends of words.
-    """
-    tokens = words(utterance)
-    if not tokens:
-        return np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, np.uint32)
-    whole = np.array([_START, *map(crc, tokens), _STOP], np.uint32)
-    stems = np.array([crc(word[:_STEM]) for word in tokens], np.uint32)
-    first, cut = whole * _FIRST, stems * _BEGINNING
-    return (
-        np.concatenate((first[1:-1], _pairs(first[:-1], whole[1:]))),
-        np.concatenate((cut, _pairs(cut[:-1], stems[1:]))),
-        _characters(f" {' '.join(tokens)} "),
-    )
-
-
-def _characters(text: str) -> Hashes:
-    """The hashes of all four characters in a row with no blank in between."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    first, second, third, fourth = (codes[at : len(codes) - 3 + at] for at in range(4))
-    hashes = _pairs(_pairs(_pairs(first * _FIRST, second) * _PAIR, third) * _BEGINNING, fourth)
-    blank = np.uint32(32)
-    return np.asarray(hashes[(second != blank) & (third != blank)])
 
 
 class Bags(NamedTuple):
