@@ -38,9 +38,13 @@ class Page:
         self.page, self.origin = page, origin
         self.problems: list[str] = []
         self.allowed: list[str] = []  # parts of texts of problems that a test expects
-        page.on("console", lambda one: self.problems.append(one.text) if one.type in ("error", "warning") else None)
+        page.on("console", lambda one: self._said(one.type, f"{one.text} {one.location.get('url', '')}"))
         page.on("pageerror", lambda error: self.problems.append(f"raised: {error}"))
         page.on("request", lambda one: self._request(one.url))
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.problems.append(text)
 
     def _request(self, url: str) -> None:
         if not url.startswith((f"{self.origin}/", "data:", "blob:")):

@@ -29,7 +29,7 @@ from arbitrank.serve.domain_messages import (
 from arbitrank.serve.impact_process import SECONDS as IMPACT_SECONDS
 from arbitrank.serve.impact_process import ImpactTask
 from arbitrank.serve.messages import Changed, SkillsCall, Versions
-from arbitrank.serve.promotion_process import PromotionTask, judged, verdict_of
+from arbitrank.serve.promotion_process import PromotionTask, Verdict, judged, verdict_of
 from arbitrank.serve.replies import json_reply
 from arbitrank.serve.skills_call import change_skills
 from arbitrank.serve.store_calls import StoreCalls
@@ -45,7 +45,8 @@ class DomainHandlers:
 
     def __init__(self, state: WorkerState) -> None:
         self.state = state
-        self._promoting, self._reporting, self._replaying = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._promoting, self._replaying = asyncio.Lock(), asyncio.Lock()
+        self._reports = dict[str, asyncio.Future[Verdict]]()
         self._call_store = StoreCalls()
 
     async def versions(self, call: Call, body: None, grant: Grant | None) -> Response:
@@ -89,12 +90,13 @@ class DomainHandlers:
         if state.settings.log is None:
             counted = state.live.report().get(domain) if state.live is not None else None
             return json_reply(from_process(domain, counted, period))
-        if self._reporting.locked():
-            raise HTTPException(503, "another report is being made; try again", {"retry-after": "1"})
-        async with self._reporting:
-            task = CanaryTask(domain, period, str(state.settings.log))
-            command = f"arbitrank canary {domain} --on LOG"
-            verdict = await verdict_of("arbitrank.serve.canary_process", task, SECONDS, command)
+        if domain not in self._reports:
+            if self._reports:
+                raise HTTPException(503, "another report is being made; try again", {"retry-after": "1"})
+            made = asyncio.ensure_future(_canary_verdict(CanaryTask(domain, period, str(state.settings.log))))
+            self._reports[domain] = made
+            made.add_done_callback(lambda _: self._reports.pop(domain))
+        verdict = await asyncio.shield(self._reports[domain])  # whoever asks meanwhile has the same
         return json_reply(verdict.body, verdict.status)
 
     async def impact(self, call: Call, body: ImpactCall, grant: Grant | None) -> Response:
@@ -190,6 +192,11 @@ class DomainHandlers:
         if name in RESERVED or name in {found.name for found in self.state.found}:
             return name
         raise HTTPException(404, f"domain {name[:64]!r} is not installed; GET /v1/domains lists those that are")
+
+
+async def _canary_verdict(task: CanaryTask) -> Verdict:
+    command = f"arbitrank canary {task.domain} --on LOG"
+    return await verdict_of("arbitrank.serve.canary_process", task, SECONDS, command)
 
 
 def _by(grant: Grant | None) -> str | None:

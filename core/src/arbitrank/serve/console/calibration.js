@@ -72,7 +72,7 @@ function contexts(report, { claim, highlight }, titles) {
   const of = (slice) => (highlight ? slice.domains[highlight]?.[claim] : claim === "right" ? slice.answers.answer : null);
   const rows = report.slices.filter((slice) => of(slice)).map((slice) => {
     const { figures } = of(slice);
-    return [slice.name, String(figures.n), bandBadge(figures), `${(100 * figures.over).toFixed(1).replace("-", "−")}`];
+    return [slice.name, String(figures.n), bandBadge(figures, { n: false }), `${(100 * figures.over).toFixed(1).replace("-", "−")}`];
   });
   if (rows.length < 2) return null;
   const whose = highlight ? titles[highlight] ?? highlight : "the answers";
