@@ -76,7 +76,7 @@ function domainTable(domains, status) {
     const arms = Object.values(status.domains[row.name] ?? {});
     const wins = arms.flatMap((one) => Object.values(one.wins)).reduce((sum, n) => sum + n, 0);
     const failed = arms.flatMap((one) => Object.entries(one.failures)).map(([kind, n]) => `${kind}: ${n}`);
-    const seconds = arms[0]?.seconds;
+    const seconds = (status.domains[row.name]?.stable ?? arms[0])?.seconds;
     return [
       h("a", { href: `#/domains?name=${encodeURIComponent(row.name)}` }, row.title ?? row.name), stateBadge(row),
       row.breaker ?? row.problem ?? "", total && row.status === "loaded" ? percent(wins / total) : "–", failed.join(", ") || "none",
