@@ -137,7 +137,7 @@ export function milliseconds(seconds) {
 
 /** The span of a report in words. */
 export function span(begin, end) {
-  return begin && end > begin ? `${when(begin)} to ${when(end)}` : "no request yet";
+  return begin > 0 && end > begin ? `${when(begin)} to ${when(end)}` : "no request yet";
 }
 
 /** A version, or that there is none. */
