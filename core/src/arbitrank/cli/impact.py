@@ -16,7 +16,7 @@ from arbitrank.arbitration.policy import Policy
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli import decision_options, options, shortlist_options
 from arbitrank.cli.computing import Computing, computing, requests_at
-from arbitrank.cli.stage_impact import JudgedImpact, Replay, stage_impact
+from arbitrank.cli.stage_impact import JudgedImpact, StatedReplay, stage_impact
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
 from arbitrank.registry import discover, domain_named, loaded
@@ -121,7 +121,9 @@ def impact(
     since = None if begins is None else begin_in(begins, source(on))
     if out:  # before minutes of work, not after them
         page.report_folder(out)
-    replay = Replay(on, (path if path != str(on) else None) if path else "the audit set", since, candidate, against)
+    replay = StatedReplay(
+        on, (path if path != str(on) else None) if path else "the audit set", since, candidate, against
+    )
     if name in RESERVED:
         found = stage_impact(store, name, replay, where, shortlist, hyprank, **settings)
     else:
@@ -141,7 +143,7 @@ def impact(
 def _of_domain(
     store: Store,
     name: str,
-    replay: Replay,
+    replay: StatedReplay,
     where: Computing,
     *,
     decisions: DecisionSettings,

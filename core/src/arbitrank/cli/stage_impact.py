@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from arbitrank.shortlist.shortlister import ShortlistSettings
 
 
-class Replay(NamedTuple):
+class StatedReplay(NamedTuple):
     """Requests to replay from a time on and the name they go by, and the versions that are compared, as stated."""
 
     on: Path
@@ -43,7 +43,7 @@ class JudgedImpact(NamedTuple):
 def stage_impact(
     store: Store,
     name: str,
-    replay: Replay,
+    replay: StatedReplay,
     where: Computing,
     shortlist: ShortlistSettings | None,
     hyprank: Path | None,

@@ -54,7 +54,7 @@ def collect(path: Path) -> Collector:
 
 
 def known_of(domains: Mapping[str, Domain], store: Store) -> dict[str, Known]:
-    """What the store knows of the weights that answer for each domain; without those that cannot be read."""
+    """Facts of the store on the weights that answer for each domain; without those that cannot be read."""
     found = {}
     for name, domain in domains.items():
         one = guarded(_known, name, domain, store)
