@@ -75,6 +75,7 @@ LONG = (
     "test_tutorial.py::",
     "test_benchmarks_isolate.py::test_the_benchmark_measures_the_cost_of_isolation_and_of_a_hang",
     "test_benchmarks_environments.py::test_two_sides_take_turns_and_say_what_they_took",
+    "test_benchmarks_claims.py::test_recognisers_that_agree_answer_better_than_the_best_of_them_alone",
     "test_benchmarks_code_swap.py::test_swaps_of_code_and_weights_fail_no_request",
     "test_benchmarks_console.py::test_a_look_shows",
     "test_benchmarks_soak.py::test_a_short_run_loses_no_call_",

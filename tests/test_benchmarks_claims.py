@@ -24,7 +24,7 @@ from arbitrank.values import Example, Request, Truth
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Four domains whose confidences are not comparable."""
     folder: Path = tmp_path_factory.mktemp("synthetic")
-    return Bench(*synthetic_corpus(folder, train=2_000, held=800))
+    return Bench(*synthetic_corpus(folder, train=1_200, held=600))
 
 
 def plain(evidence: Evidence) -> Any:

@@ -83,7 +83,7 @@ def run(tmp_path: Path, name: str, data: str, factory: str, **options: Any) -> T
 
 
 def test_the_same_version_on_the_cluster_as_here(scheduler: str, tmp_path: Path) -> None:
-    data = write(tmp_path / "data.jsonl", ("a", "b"))
+    data = write(tmp_path / "data.jsonl", ("a", "b"), 1200)
     events = []
     there = {
         one.domain: one
@@ -199,14 +199,14 @@ def test_what_a_cluster_cannot_do_together_is_refused(
 
 
 def test_a_replay_on_the_cluster_finds_what_one_process_finds(scheduler: str, tmp_path: Path) -> None:
-    made = world(tmp_path / "world", domains=3, train=300, held=5_000)
+    made = world(tmp_path / "world", domains=3, train=300, held=2_500)
     candidate = made.build("domain1", tmp_path / "candidate", 40)
     store = made.fill(open_store(tmp_path / "store", environment={}))
     exchange = plan(made.domains, store, "domain1", candidate)
     here, _ = measure(exchange, made.audit)
     there, found = measure(exchange, made.audit, cluster=Cluster(scheduler))
     assert msgspec.json.encode(there) == msgspec.json.encode(here)
-    assert len(found.rows) == 5_000
+    assert len(found.rows) == 2_500
     log = reacted(tmp_path / "log", made.domains, store, made.held[:600])
     short, away = (valued(exchange, log, cluster=one) for one in (None, Cluster(scheduler)))
     assert len(short.rows) == 600
@@ -226,7 +226,7 @@ def reacted(folder: Path, domains: Mapping[str, Domain], store: Store, asked: Se
 
 
 def test_an_observation_on_the_cluster_or_in_processes_is_that_of_one_process(scheduler: str, tmp_path: Path) -> None:
-    made = world(tmp_path / "world", domains=3, train=300, held=3_000)
+    made = world(tmp_path / "world", domains=3, train=300, held=1_500)
     store = made.fill(open_store(tmp_path / "store", environment={}))
     with made.audit.open("a") as file:
         file.write('{\n{"utterance": "of which nobody knows", "hypotheses": []}\n')
@@ -236,7 +236,7 @@ def test_an_observation_on_the_cluster_or_in_processes_is_that_of_one_process(sc
         for where in ({}, {"cluster": Cluster(scheduler)}, {"jobs": 2})
     )
     assert here.notes[-1].startswith("1 lines could not be read, the first: ")
-    assert "audit.jsonl:3001" in here.notes[-1]
+    assert "audit.jsonl:1501" in here.notes[-1]
     assert len(here.unlabelled[0].best) == 1
     for other in (there, beside):
         assert (other.served, other.notes) == (here.served, here.notes)
