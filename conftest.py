@@ -100,6 +100,7 @@ LONG = (
         for one in ("360-light", "800-light", "800-dark", "1400-light", "1400-dark")
     ),
     "test_console_reports.py::test_a_change_shows_its_report_before_it_acts_and_needs_a_token",
+    "test_console_stages.py::",
     "test_console_reports.py::test_without_domains_log_and_history_every_page_says_what_is_missing",
     "test_context_learning.py::test_evaluate_learns_from_a_key_that_is_named[option]",
     "test_docs.py::test_the_tutorials_domain_is_installed_trained_asked_and_shipped",

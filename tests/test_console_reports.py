@@ -181,7 +181,7 @@ def test_a_candidates_impact_is_replayed_and_read(pages: Pages) -> None:
     page.get_by_role("button", name="Replay").press("Enter")
     page.locator(".impact").get_by_text(previous).first.wait_for(timeout=60_000)
     assert f"version={previous}" in page.url
-    page.get_by_label("Change").select_option("rollback")
+    page.get_by_label("Change", exact=True).select_option("rollback")
     assert page.get_by_label("Version").is_disabled()
 
 

@@ -115,4 +115,5 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 addEventListener("hashchange", open);
-open();
+if (document.hidden) open();
+else requestAnimationFrame(() => setTimeout(open)); // once the frame is shown, which the page need not wait for
