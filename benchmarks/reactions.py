@@ -33,8 +33,8 @@ from arbitrank.evaluate.hypotheses import Readings
 from arbitrank.evaluate.metrics import calibrated_eces, ece, nll
 from arbitrank.learn.evidence import gather, own_request
 from arbitrank.learn.model_selection import learn
+from arbitrank.outcomes.drift_posterior import noise_posterior
 from arbitrank.outcomes.lessons import LessonReport, lessons
-from arbitrank.outcomes.noise import fit_noise
 from arbitrank.outcomes.reactions import Reactions
 from arbitrank.outcomes.recalibrating import recalibrate
 from arbitrank.probability import Floats, log_odds
@@ -207,8 +207,7 @@ def drift_rows(one: World, faults: Sequence[Fault | None], seed: int, lies: str 
             early = np.arange(len(heads.domain)) <= end
             rng = np.random.default_rng(seed)
             seen = reactions_to(heads, one.names, rng, lies).of(early & (heads.domain >= 0))
-            noise = fit_noise(seen)
-            found = recalibrate(seen, noise, name)
+            found = recalibrate(seen, noise_posterior(seen), name)
             again = answered(with_map(live, name, found.recalibration), one.names)
             rest = ~early
             usual = error_of(of_usual, d, rest)
@@ -217,7 +216,7 @@ def drift_rows(one: World, faults: Sequence[Fault | None], seed: int, lies: str 
             rows.append({
                 "domain": name, "drift": fault.kind if fault else "none", "usual": usual[0], "before": before[0],
                 "after": after[0], "over": before[1], "over_after": after[1], "scale": by.scale, "shift": by.shift,
-                "spurious": noise.spurious, "missed": noise.missed,
+                "spurious": found.spurious, "missed": found.missed, "drifted": found.drifted,
                 "right_before": 100 * float((heads.truth & rest).sum() / rest.sum()),
                 "right_after": 100 * float((again.truth & rest).sum() / rest.sum()),
             })  # fmt: skip

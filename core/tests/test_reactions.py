@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from arbitrank.impact.outcome_recalibration import _with_accepted
 from arbitrank.outcomes.client_cap import CAP
+from arbitrank.outcomes.drift_posterior import drift_posterior, noise_posterior
 from arbitrank.outcomes.noise import capped, claimed, fit_noise, log_likelihoods, most_likely, posterior
 from arbitrank.outcomes.reactions import ReactionRows, Reactions, client_of
 from arbitrank.outcomes.recalibrating import LEAST, _bounded, recalibrate
@@ -39,7 +40,7 @@ def made(
 
 def moved(reactions: Reactions, name: str) -> float:
     """The mean change of a domain's claims by its recalibration, in points."""
-    by = recalibrate(reactions, fit_noise(reactions), name).recalibration
+    by = recalibrate(reactions, noise_posterior(reactions), name).recalibration
     own = reactions.of(reactions.domain == NAMES.index(name))
     after = claimed(own, 1.0, 0.0) if by is None else claimed(own, by.scale, by.shift)
     return 100.0 * float((after - claimed(own, 1.0, 0.0)).mean())
@@ -47,16 +48,17 @@ def moved(reactions: Reactions, name: str) -> float:
 
 def test_claims_that_are_right_are_left_as_they_are() -> None:
     reactions = made()
-    noise = fit_noise(reactions)
-    assert noise.spurious < 0.03
-    assert noise.missed < 0.06
+    noise = noise_posterior(reactions)
+    assert noise.means[0] < 0.03
+    assert noise.means[1] < 0.06
+    assert fit_noise(reactions).rates == pytest.approx(noise.means, abs=0.04)
     assert all(recalibrate(reactions, noise, name).recalibration is None for name in NAMES)
 
 
 @pytest.mark.parametrize("drift", [(2.0, 0.0), (0.5, 0.0), (1.0, 2.0), (1.0, -2.0)])
 def test_a_drift_is_undone_and_no_other_domain_moves(drift: tuple[float, float]) -> None:
     reactions, usual = made(drift=drift), made()
-    noise = fit_noise(reactions)
+    noise = noise_posterior(reactions)
     by = recalibrate(reactions, noise, "pears").recalibration
     assert by is not None
     own, was = (one.of(one.domain == 1) for one in (reactions, usual))
@@ -84,8 +86,8 @@ def test_a_map_is_found_though_none_next_to_doing_nothing_is_better() -> None:
 
 def test_false_reactions_of_everybody_move_no_claim() -> None:
     reactions = made(3_000, false=0.3, clients=1_000)
-    noise = fit_noise(reactions)
-    assert noise.spurious == pytest.approx(0.3, abs=0.1)
+    assert fit_noise(reactions).spurious == pytest.approx(0.3, abs=0.1)
+    assert noise_posterior(reactions).means[0] == pytest.approx(0.3, abs=0.1)
     assert [moved(reactions, name) for name in NAMES] == [0.0, 0.0, 0.0]
 
 
@@ -100,6 +102,41 @@ def test_one_client_that_lies_is_found_and_moves_no_claim(share: float) -> None:
     assert [moved(reactions, name) for name in NAMES] == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_client_that_always_says_the_same_does_not_keep_a_drift_from_being_undone(accepts: bool) -> None:
+    """A fifth of the domain's reactions are one client's, which is honest elsewhere."""
+    reactions, usual = made(drift=(1.0, 2.0)), made()
+    lies = (reactions.domain == 1) & (np.random.default_rng(1).random(len(reactions)) < 0.2)
+    reactions.client[lies] = 1
+    reactions.accepted[lies] = accepts
+    found = recalibrate(reactions, noise_posterior(reactions), "pears")
+    assert found.recalibration is not None
+    assert found.distrusted >= 1
+    own, was = (one.of(one.domain == 1) for one in (reactions, usual))
+    by = found.recalibration
+    before, after = (claimed(own, *each) - claimed(was, 1.0, 0.0) for each in ((1.0, 0.0), (by.scale, by.shift)))
+    assert np.abs(after).mean() < np.abs(before).mean() / 2
+
+
+def test_many_reactions_tell_a_map_more_exactly_than_the_first_grid() -> None:
+    reactions = made(12_000, drift=(1.3, 0.7), clients=4_000)
+    found = drift_posterior(reactions, noise_posterior(reactions), 1)
+    assert found.drifted > 0.999
+    own, was = (one.of(one.domain == 1) for one in (reactions, made(12_000, clients=4_000)))
+    maps = (1.0, 0.0), (float(np.exp(found.log_scale)), found.shift)
+    before, after = (np.abs(claimed(own, *by) - claimed(was, 1.0, 0.0)).mean() for by in maps)
+    assert after < before / 3
+
+
+def test_a_client_alone_can_hardly_speak_for_a_drift() -> None:
+    """Whatever a client says, its likelihood of one map beside another's is bounded, as it may be careless."""
+    reactions = made(600)
+    reactions.client[:] = np.where(reactions.domain == 1, 1, reactions.client)
+    reactions.accepted[reactions.domain == 1] = False
+    found = drift_posterior(reactions, noise_posterior(reactions), 1)
+    assert found.drifted < 0.5
+
+
 @given(st.floats(0.34, 3.0), st.floats(-4.0, 4.0), st.floats(0.001, 0.4))
 def test_a_map_moves_the_mean_claim_by_no_more_than_the_bound(scale: float, shift: float, most: float) -> None:
     own = made(200)
@@ -111,7 +148,7 @@ def test_a_map_moves_the_mean_claim_by_no_more_than_the_bound(scale: float, shif
 def test_reactions_without_account_and_session_are_one_clients() -> None:
     reactions = made(drift=(1.0, 2.0))
     reactions.client[:] = 0
-    found = recalibrate(reactions, fit_noise(reactions), "pears")
+    found = recalibrate(reactions, noise_posterior(reactions), "pears")
     assert found.recalibration is None
     assert found.weight < LEAST
     assert found.nameless > 250

@@ -21,7 +21,7 @@ from arbitrank.evaluate.metrics import band_text
 from arbitrank.impact.gate import GateLimits, GateReason, judge
 from arbitrank.impact.plan import ReplayPlan
 from arbitrank.impact.report import measure
-from arbitrank.outcomes.noise import fit_noise
+from arbitrank.outcomes.drift_posterior import noise_posterior
 from arbitrank.outcomes.reactions import ReactionRows
 from arbitrank.outcomes.recalibrating import OutcomeRecalibration, recalibrate
 from arbitrank.values import Truth
@@ -56,7 +56,7 @@ def outcome_recalibrations(
     for line in lines:
         rows.add(line)
     reactions = rows.reactions()
-    noise = fit_noise(reactions)
+    noise = noise_posterior(reactions)
     return {name: recalibrate(reactions, noise, name) for name in names or reactions.domains}
 
 

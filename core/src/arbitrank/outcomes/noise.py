@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +27,6 @@ PULL = 2.0
 SCALES = (1 / 3, 3.0)
 SHIFTS = (-4.0, 4.0)
 """Bounds of a map."""
-
-MapKind = Literal["shift", "scale", "both"]
-"""Numbers that a map changes."""
 
 _SCALES_AT, _SHIFTS_AT = (1.0, 0.5, 0.7, 1.4, 2.0, 2.8), (0.0, -2.0, -1.0, 1.0, 2.0)
 _BOUNDS, _IDENTITY = np.array([SCALES, SHIFTS]).T, np.array([1.0, 0.0])
@@ -117,7 +113,7 @@ def capped(reactions: Reactions, weight: Floats, cap: float = CAP, beside: float
 
 def posterior(reactions: Reactions, p: Floats, spurious: float, missed: float) -> Floats:
     """P(right | reaction) from P(right) before it, the truth in its place where that is known: shape (n,)."""
-    if_right, if_wrong = _likelihoods(reactions, spurious, missed)
+    if_right, if_wrong = likelihoods(reactions, spurious, missed)
     found = p * if_right / np.maximum(p * if_right + (1.0 - p) * if_wrong, 1e-300)
     return np.where(reactions.known, reactions.right, found)
 
@@ -136,10 +132,10 @@ def _log_odds(reactions: Reactions, scale: Floats, shift: Floats) -> Floats:
     """Log-odds of the answers with these maps: readings that sum to more than P(mine) are scaled down together."""
     right = sigmoid(scale[..., None] * reactions.readings + shift[..., None]) * np.isfinite(reactions.readings)
     mine = sigmoid(scale * reactions.mine + shift)
-    return log_odds(right[:, 0] * np.minimum(1.0, mine / right.sum(axis=1))) + reactions.beside
+    return log_odds(right[:, 0] * np.minimum(1.0, mine / np.maximum(right.sum(axis=1), 1e-300))) + reactions.beside
 
 
-def _likelihoods(reactions: Reactions, spurious: float, missed: float) -> tuple[Floats, Floats]:
+def likelihoods(reactions: Reactions, spurious: float, missed: float) -> tuple[Floats, Floats]:
     """Probabilities of each reaction where the answer was right, and where it was wrong; 1 where there is none."""
     yes = reactions.accepted
     if_right, if_wrong = np.where(yes, 1.0 - spurious, spurious), np.where(yes, missed, 1.0 - missed)
@@ -149,7 +145,7 @@ def _likelihoods(reactions: Reactions, spurious: float, missed: float) -> tuple[
 def _evidence(reactions: Reactions, p: Floats, rates: Floats) -> Floats:
     """The probability of what was seen: of the truth where that is known, else of the reaction."""
     p = np.where(reactions.known, reactions.right * p + (1.0 - reactions.right) * (1.0 - p), p)
-    if_right, if_wrong = _likelihoods(reactions, *rates)
+    if_right, if_wrong = likelihoods(reactions, *rates)
     return np.maximum(np.where(reactions.known, p, p * if_right + (1.0 - p) * if_wrong), 1e-12)
 
 
@@ -157,7 +153,7 @@ def _trust(reactions: Reactions, p: Floats, rates: Floats) -> Floats:
     """P(a client's reactions depend on the answers as everybody's do), shape (clients,)."""
     seen = reactions.reacted
     p = np.where(reactions.known, reactions.right, p)
-    if_right, if_wrong = _likelihoods(reactions, *rates)
+    if_right, if_wrong = likelihoods(reactions, *rates)
     rate = float(np.average(reactions.accepted[seen], weights=reactions.weight[seen])) if seen.any() else 0.5
     rate = min(max(rate, 0.05), 0.95)
     honest = np.log(np.maximum(p * if_right + (1.0 - p) * if_wrong, 1e-12))
@@ -197,9 +193,7 @@ def rates_beside(reactions: Reactions, domain: int, p: Floats, weight: Floats, r
     return rates
 
 
-def most_likely(
-    reactions: Reactions, weight: Floats, rates: Floats, *, pull: float = PULL, kind: MapKind = "both"
-) -> tuple[float, float]:
+def most_likely(reactions: Reactions, weight: Floats, rates: Floats, *, pull: float = PULL) -> tuple[float, float]:
     """Scale and shift of one domain by its reactions given the noise, within bounds, pulled to 1 and 0.
 
     Each step is one of expectation maximisation: labels by the map, then a step of Newton's method to them.
@@ -207,12 +201,11 @@ def most_likely(
     if (every := -(-len(weight) // _ENOUGH)) > 1:
         some = np.arange(len(weight)) % every == 0
         reactions, weight = reactions.of(some), weight[some] * every
-    free = {"shift": [1], "scale": [0], "both": [0, 1]}[kind]
-    by = _best_start(reactions, weight, rates, pull, free)
+    by = _best_start(reactions, weight, rates, pull)
     for _ in range(_STEPS):
         z = _log_odds(reactions, *by)
         right = posterior(reactions, sigmoid(z), *rates)
-        new = _stepped(reactions, right, weight, pull, by, free, z)
+        new = _stepped(reactions, right, weight, pull, by, z)
         done = np.abs(new - by).max() < _TOLERANCE
         by = new
         if done:
@@ -220,7 +213,7 @@ def most_likely(
     return float(by[0]), float(by[1])
 
 
-def _best_start(reactions: Reactions, weight: Floats, rates: Floats, pull: float, free: list[int]) -> Floats:
+def _best_start(reactions: Reactions, weight: Floats, rates: Floats, pull: float) -> Floats:
     """The best map of a coarse grid by its penalised likelihood, where steps begin.
 
     Where readings sum to P(mine), as most do, the likelihood has a kink at the map that changes nothing: no step from
@@ -231,21 +224,16 @@ def _best_start(reactions: Reactions, weight: Floats, rates: Floats, pull: float
         away = np.array(by) - _IDENTITY
         return float(weight @ log_likelihoods(reactions, rates, by)) - 0.5 * pull * float(away @ away)
 
-    grid = [(scale, shift) for scale in _SCALES_AT for shift in _SHIFTS_AT]
-    allowed = [by for by in grid if all(k in free for k in np.flatnonzero(np.array(by) != _IDENTITY).tolist())]
-    return np.array(max(allowed, key=value))
+    return np.array(max(((scale, shift) for scale in _SCALES_AT for shift in _SHIFTS_AT), key=value))
 
 
-def _stepped(
-    reactions: Reactions, right: Floats, weight: Floats, pull: float, by: Floats, free: list[int], z: Floats
-) -> Floats:
+def _stepped(reactions: Reactions, right: Floats, weight: Floats, pull: float, by: Floats, z: Floats) -> Floats:
     """A step of Newton's method on the cross-entropy of soft labels, halved until it helps; `z`: log-odds by now."""
-    slopes = np.stack([(_log_odds(reactions, *(by + _SMALL * np.eye(2)[k])) - z) / _SMALL for k in free], axis=1)
+    slopes = np.stack([(_log_odds(reactions, *(by + _SMALL * unit)) - z) / _SMALL for unit in np.eye(2)], axis=1)
     p, away = sigmoid(z), by - _IDENTITY
-    gradient = slopes.T @ (weight * (p - right)) + pull * away[free]
-    curve = (slopes * (weight * p * (1.0 - p))[:, None]).T @ slopes + pull * np.eye(len(free))
-    step = np.zeros(2)
-    step[free] = np.linalg.solve(curve, gradient)
+    gradient = slopes.T @ (weight * (p - right)) + pull * away
+    curve = (slopes * (weight * p * (1.0 - p))[:, None]).T @ slopes + pull * np.eye(2)
+    step = np.linalg.solve(curve, gradient)
     before = float(weight @ binary_loss(z, right)) + 0.5 * pull * float(away @ away)
     for _ in range(_HALVINGS):
         new = np.clip(by - step, *_BOUNDS)

@@ -52,8 +52,8 @@ class Reactions:
     def __len__(self) -> int:
         return len(self.mine)
 
-    def of(self, chosen: NDArray[np.bool_]) -> Reactions:
-        """Those of a mask, with the same numbers."""
+    def of(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Reactions:
+        """Those of a mask, or at these places, with the same numbers."""
         return Reactions(
             self.domains,
             self.clients,
