@@ -323,18 +323,41 @@ def test_a_share_says_less_of_a_request_that_is_unlike_those_of_the_training() -
     assert near > 0.85
 
 
+def test_a_share_says_less_where_many_skills_share_the_rest() -> None:
+    """The best skill has three quarters; where seven have the rest, every second request fits none of them."""
+    rng = np.random.default_rng(4)
+    held = []
+    for rivals in (1, 7):
+        x = np.zeros((1 + rivals, len(FEATURES)))
+        x[1:, FEATURES.index("linear")] = np.log(1.0 / (3.0 * rivals))
+        x[:, FEATURES.index("linear_knows")] = 1.0
+        share = np.array([0.75, *[0.25 / rivals] * rivals])
+        for turn in range(400):
+            right = np.arange(len(x)) == rng.choice(len(x), p=share)
+            held.append(HeldRequest(x, right & (rivals == 1 or turn % 2 == 0), np.array([1.0, 0.0, 0.0, 1.0])))
+    found = fit(held)
+    few, many = (found.probabilities(one.x, one.signs).max() for one in (held[0], held[-1]))
+    assert few > 0.65
+    assert many < 0.5
+
+
 @given(
     st.lists(st.floats(-50, 0), min_size=2, max_size=20),
     st.tuples(st.floats(-5, 5), st.floats(0.1, 5), st.floats(-9, 5)),
     st.lists(st.floats(-9, 9), min_size=6, max_size=6),
     st.tuples(st.floats(0, 9), st.floats(-9, 30), st.floats(0, 1)),
+    st.tuples(st.floats(-9, 9), st.floats(-9, 9)),
 )
 def test_a_greater_share_is_never_less_likely_whatever_the_signs(
-    linear: list[float], odds: tuple[float, float, float], of_signs: list[float], signs: tuple[float, float, float]
+    linear: list[float],
+    odds: tuple[float, float, float],
+    of_signs: list[float],
+    signs: tuple[float, float, float],
+    of_entropy: tuple[float, float],
 ) -> None:
     x = np.zeros((len(linear), len(FEATURES)))
     x[:, FEATURES.index("linear")], x[:, FEATURES.index("linear_knows")] = linear, 1.0
-    calibration = CandidateCalibration(odds=odds, signs=tuple(of_signs))
+    calibration = CandidateCalibration(odds=odds, signs=tuple(of_signs), entropy=of_entropy)
     by_share = np.argsort(calibration.shares(x))
     p = calibration.probabilities(x, np.array([1.0, *signs]))[by_share]
     assert (np.diff(p) >= -1e-9).all()
