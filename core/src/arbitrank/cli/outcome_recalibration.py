@@ -59,8 +59,8 @@ def words(found: OutcomeRecalibration) -> str:
     text = (
         f"by {found.n} outcomes and truths of {found.clients} clients, which weigh {found.weight:.0f}: scale "
         f"{by.scale:.2f}, shift {by.shift:+.2f}; a drift has probability {found.drifted:.2f}; held-out clients' gain "
-        f"{gain.mean:+.4f} nats each [{gain.low:+.4f}, {gain.high:+.4f}]; {100 * found.spurious:.0f} % of right answers "
-        f"are rejected, {100 * found.missed:.0f} % of wrong ones accepted"
+        f"{gain.mean:+.4f} nats each [{gain.low:+.4f}, {gain.high:+.4f}]; {100 * found.spurious:.0f} % of right "
+        f"answers are rejected, {100 * found.missed:.0f} % of wrong ones accepted"
     )
     if found.distrusted:
         text += f"; {found.distrusted} clients' outcomes have nothing to do with the answers"
