@@ -16,6 +16,7 @@ from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.outcomes.suite_cases import stored_cases
 from arbitrank.serve.auth import Denied, make_token, permitted
 from arbitrank.serve.console_files import POLICY, console_files
+from arbitrank.serve.operations import OPERATIONS
 from arbitrank.serve.own_hosts import foreign_host
 from arbitrank.store.store import open_store
 from arbitrank.values import Answer, Decision, Ranked, Request
@@ -280,6 +281,11 @@ def test_the_service_tells_which_keys_are_read_and_what_it_has(service: Service)
     assert status == 200
     assert (found["tokens"], found["log"], found["words"], found["scopes"]) == (False, True, "keep", [])
     assert "device" in {one["key"] for one in found["context_keys"]}
+
+
+def test_with_tokens_pages_documentation_and_health_alone_need_no_scope() -> None:
+    public = {one.path for one in OPERATIONS if one.scope is None}
+    assert public == {"/", "/console/{file}", "/docs", "/openapi.json", "/healthz", "/readyz"}
 
 
 def test_with_tokens_each_call_needs_its_scope_and_without_the_console_its_calls_stay(
