@@ -85,8 +85,6 @@ def wait() -> None:
     import_module(TRAINING)
     import_module("arbitrank.training.task")
     import_module(WORKERS[0]).get_context = WORKERS[1]
-    if coverage := sys.modules.get("coverage"):
-        coverage.Coverage.current().get_data()  # writes what is measured so far, or each fork would
     gc.freeze()  # no collection of a fork looks at what is here
     calls = FileIO(0, closefd=False)  # unbuffered: no fork has read the next call
     while line := calls.readline():
@@ -163,6 +161,7 @@ def _measure_nothing() -> None:
 
     if measured := Coverage.current():
         measured.stop()
+        measured._auto_save = False  # at exit
         os._exit = _exit
 
 
