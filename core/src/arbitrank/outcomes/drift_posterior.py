@@ -50,7 +50,7 @@ class Maps(NamedTuple):
     @classmethod
     def between(cls, low: Floats, high: Floats) -> Maps:
         """A grid of log scale and shift, and the map that changes nothing."""
-        axes = [np.linspace(*ends, n) for *ends, n in zip(low, high, _POINTS, strict=True)]
+        axes = [np.linspace(a, b, n) for a, b, n in zip(low, high, _POINTS, strict=True)]
         log_scale, shift = (one.ravel() for one in np.meshgrid(*axes, indexing="ij"))
         area = np.prod([axis[1] - axis[0] for axis in axes]) / (2.0 * np.pi * LOG_SCALE * SHIFT)
         prior = np.log(DRIFTED * area) - 0.5 * ((log_scale / LOG_SCALE) ** 2 + (shift / SHIFT) ** 2)
