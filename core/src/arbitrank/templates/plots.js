@@ -47,7 +47,8 @@ function ticks(low, high, about, kind) {
   const rough = (high - low) / Math.max(1, about);
   let step;
   if (kind === "time") {
-    step = [900, 3600, 10800, 21600, 43200, 86400, 172800, 259200, 432000, 604800].find((one) => one >= rough) ?? 2592000;
+    const least = high - low > 2 * 86400 ? Math.max(rough, 86400) : rough; // of days no hours are shown
+    step = [900, 3600, 10800, 21600, 43200, 86400, 172800, 259200, 432000, 604800].find((one) => one >= least) ?? 2592000;
   } else {
     const power = 10 ** Math.floor(Math.log10(rough));
     step = power * ([1, 2, 5].find((one) => one * power >= rough) ?? 10);

@@ -77,7 +77,7 @@ function contexts(report, { claim, highlight }, titles) {
   if (rows.length < 2) return null;
   const whose = highlight ? titles[highlight] ?? highlight : "the answers";
   return h("section", {}, h("h2", {}, "By segment"),
-    table(["requests", "n", "ECE, and its band", "claims too much by, points"], rows, `By segment: ${whose}`));
+    table(["requests", "n", "ECE, and its band", "claims too much by, points"], rows, `By segment: ${whose}`, { stacks: true }));
 }
 
 /** Mean claim and share that came true over time. */
