@@ -161,7 +161,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Try 20 examples of a property, 100 under `--full`, however long they take: that says how busy the machine is."""
     examples = 100 if config.getoption("--full") else 20
-    calm = [HealthCheck.too_slow]
+    calm = [HealthCheck.too_slow, HealthCheck.filter_too_much]  # of few examples, few are small and easily drawn
     settings.register_profile("arbitrank", deadline=None, max_examples=examples, suppress_health_check=calm)
     settings.load_profile("arbitrank")
 
