@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from waiting import until
@@ -19,6 +20,13 @@ def test_a_line_is_replied_to_each_line() -> None:
     with Child("-c", ECHO) as child:
         assert child.exchange(b"one", 30.0) == b"one"
         assert child.exchange(b"x" * 1_000_000, 30.0) == b"x" * 1_000_000
+
+
+def test_nothing_is_imported_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "html.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    with Child("-c", f"import html; {ECHO}") as child:
+        assert child.exchange(b"one", 30.0) == b"one"
 
 
 def test_a_child_goes_on_where_a_service_manager_terminates_all_processes() -> None:

@@ -190,8 +190,11 @@ class Child:
 
 
 def command(interpreter: Path | None) -> list[str]:
-    """The start of the command that runs this Python, or isolated the one of another environment."""
-    return [sys.executable] if interpreter is None else [str(interpreter), "-I"]
+    """The start of the command that runs this Python, or isolated the one of another environment.
+
+    Neither imports anything from the working folder (-P): whoever can write there would run code.
+    """
+    return [sys.executable, "-P"] if interpreter is None else [str(interpreter), "-I"]
 
 
 def environment(interpreter: Path | None) -> dict[str, str]:
@@ -201,7 +204,7 @@ def environment(interpreter: Path | None) -> dict[str, str]:
     """
     threads = {f"{name}_NUM_THREADS": "1" for name in _LIBRARIES}
     if interpreter is None:
-        return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **threads}
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path), **threads}
     return {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **threads}
 
 

@@ -72,7 +72,7 @@ class WatchProcess:
         }  # fmt: skip
         path = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "arbitrank.serve.watch_main"],
+            [sys.executable, "-P", "-m", "arbitrank.serve.watch_main"],  # -P: nothing from the working folder
             stdin=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
             process_group=0,
