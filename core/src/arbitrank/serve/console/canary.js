@@ -21,7 +21,7 @@ export async function canarySection(path, signal) {
       ` since ${when(report.since)}${report.until ? ` until ${when(report.until)}` : ""}: a share of ${percent(report.share)}, by the ${report.source}.`),
     rows.length ? table(["arm", "version", "answers", "accept", "clarify", "none", "failed", "right, %", "ECE of P(right)", "accepted by users, %", ...(shadowed ? ["answered differently"] : [])],
       rows, "Figures of both arms") : empty("Neither arm has answered yet."),
-    differences.length ? table(["canary minus stable", "points [95 % interval]", ""], differences, "Differences of the canary") : null);
+    differences.length ? table(["", "canary minus stable, points [95 % interval]", ""], differences, "Differences of the canary", { stacks: true }) : null);
 }
 
 const share = (n, of) => (of ? `${percent(n / of)}` : "–");
