@@ -192,7 +192,7 @@ class Child:
 def command(interpreter: Path | None) -> list[str]:
     """The start of the command that runs this Python, or isolated the one of another environment.
 
-    Neither imports anything from the working folder (-P): whoever can write there would run code.
+    Neither imports anything from the working folder (-P), in which others may be able to write.
     """
     return [sys.executable, "-P"] if interpreter is None else [str(interpreter), "-I"]
 

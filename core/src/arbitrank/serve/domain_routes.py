@@ -96,7 +96,7 @@ class DomainHandlers:
             made = asyncio.ensure_future(_canary_verdict(CanaryTask(domain, period, str(state.settings.log))))
             self._reports[domain] = made
             made.add_done_callback(lambda _: self._reports.pop(domain))
-        verdict = await asyncio.shield(self._reports[domain])  # whoever asks meanwhile has the same
+        verdict = await asyncio.shield(self._reports[domain])  # callers in the meantime get the same one
         return json_reply(verdict.body, verdict.status)
 
     async def impact(self, call: Call, body: ImpactCall, grant: Grant | None) -> Response:

@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 from arbitrank.nlu.text import _MARKS, _UNSPACED, MAX_CHARACTERS, crc, tokenise
 
 __all__ = [
+    "BEGINNING",
+    "FIRST",
+    "PAIR",
+    "SECOND",
     "Bags",
     "bags",
     "classifier_grams",
     "index_grams",
     "index_grams_in_batches",
+    "paired",
     "vocabulary",
     "word_hashes",
     "words",
@@ -37,9 +42,9 @@ _BATCH, _LENGTH = 20_000, 2_000_000  # utterances and characters that are read t
 _KNOWN = 200_000  # words whose hashes are kept from one batch to the next
 _PREFIX = 4  # characters: inflections differ later
 
-# Odd multipliers that spread consecutive hashes: the golden ratio's, and three of xxHash's.
-_FIRST, _SECOND, _PAIR = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
-_BEGINNING = np.uint32(0xC2B2AE3D)
+FIRST, SECOND, PAIR = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
+BEGINNING = np.uint32(0xC2B2AE3D)
+"""Odd multipliers that spread consecutive hashes: the golden ratio's, and three of xxHash's."""
 
 _HALF = np.uint64(32)
 
@@ -51,7 +56,7 @@ def words(utterance: str) -> list[str]:
 
 def word_hashes(utterance: str) -> Hashes:
     """The hashes of an utterance's words among its `index_grams`."""
-    return np.array([crc(word) for word in words(utterance)], np.uint32) * _FIRST
+    return np.array([crc(word) for word in words(utterance)], np.uint32) * FIRST
 
 
 def index_grams(utterance: str) -> Hashes:
@@ -59,8 +64,8 @@ def index_grams(utterance: str) -> Hashes:
     tokens = words(utterance)
     hashes = np.array([crc(word) for word in tokens], np.uint32)
     prefixes = np.array([crc(word[:_PREFIX]) for word in tokens if len(word) >= _PREFIX], np.uint32)
-    first = hashes * _FIRST
-    return np.concatenate((first, _pairs(first[:-1], hashes[1:]), prefixes * _BEGINNING))
+    first = hashes * FIRST
+    return np.concatenate((first, paired(first[:-1], hashes[1:]), prefixes * BEGINNING))
 
 
 def index_grams_in_batches(utterances: Iterable[str]) -> Iterator[tuple[Hashes, NDArray[np.int64], int]]:
@@ -79,10 +84,10 @@ def index_grams_in_batches(utterances: Iterable[str]) -> Iterator[tuple[Hashes, 
         ends = np.fromiter(map(_END.__eq__, tokens), np.bool_, len(tokens))
         row, both = np.cumsum(ends)[~ends], both[~ends]
         word, prefix = both.astype(np.uint32), (both >> _HALF).astype(np.uint32)
-        first = word * _FIRST
+        first = word * FIRST
         inside, long = row[:-1] == row[1:], prefix != 0
-        pairs = _pairs(first[:-1], word[1:])[inside]
-        hashes = np.concatenate((first, pairs, prefix[long] * _BEGINNING))
+        pairs = paired(first[:-1], word[1:])[inside]
+        hashes = np.concatenate((first, pairs, prefix[long] * BEGINNING))
         yield hashes, np.concatenate((row, row[:-1][inside], row[long])), len(batch)
 
 
@@ -105,8 +110,9 @@ def _both(word: str) -> int:
     return crc(word) | (crc(word[:_PREFIX]) << 32 if len(word) >= _PREFIX else 0)
 
 
-def _pairs(first: Hashes, second: Hashes) -> Hashes:
-    return first ^ (second * _SECOND + _PAIR)
+def paired(first: Hashes, second: Hashes) -> Hashes:
+    """The hashes of pairs, of those of their first parts, multiplied by `FIRST`, and of their second parts."""
+    return first ^ (second * SECOND + PAIR)
 
 
 class Bags(NamedTuple):

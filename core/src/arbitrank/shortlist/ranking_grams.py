@@ -16,19 +16,15 @@ from numpy.typing import NDArray
 from arbitrank.nlu.text import crc
 from arbitrank.shortlist.concepts import concepts
 from arbitrank.shortlist.description_grams import stem
-from arbitrank.shortlist.ngrams import words
+from arbitrank.shortlist.ngrams import BEGINNING, FIRST, PAIR, SECOND, paired, words
 
 __all__ = ["RankingGrams", "ranking_grams"]
 
 Hashes = NDArray[np.uint32]
 
-_BEGINNING = 5  # letters of a word cut
+_CUT_AFTER = 5  # letters of a word cut
 _KNOWN = 1 << 16  # words that are kept with their hashes
 _START, _STOP = crc("<"), crc(">")  # no words
-
-# Odd multipliers that spread consecutive hashes: the golden ratio's, and three of xxHash's.
-_FIRST, _SECOND, _PAIR = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0x27D4EB2F)
-_CUT = np.uint32(0xC2B2AE3D)
 
 
 class RankingGrams(NamedTuple):
@@ -61,10 +57,10 @@ def ranking_grams(text: str) -> RankingGrams:
     known = [_known(word) for word in tokens]
     whole = np.array([_START, *(word.whole for word in known), _STOP], np.uint32)
     cut = np.array([word.cut for word in known], np.uint32)
-    first, begun = whole * _FIRST, cut * _CUT
+    first, begun = whole * FIRST, cut * BEGINNING
     return RankingGrams(
-        np.concatenate((first[1:-1], _pairs(first[:-1], whole[1:]))),
-        np.concatenate((begun, _pairs(begun[:-1], cut[1:]))),
+        np.concatenate((first[1:-1], paired(first[:-1], whole[1:]))),
+        np.concatenate((begun, paired(begun[:-1], cut[1:]))),
         _characters(f" {' '.join(tokens)} "),
         _concepts(known),
     )
@@ -73,11 +69,7 @@ def ranking_grams(text: str) -> RankingGrams:
 @lru_cache(_KNOWN)
 def _known(word: str) -> _HashedWord:
     stemmed = stem(word)
-    return _HashedWord(crc(word), crc(word[:_BEGINNING]), stemmed, crc(stemmed))
-
-
-def _pairs(first: Hashes, second: Hashes) -> Hashes:
-    return first ^ (second * _SECOND + _PAIR)
+    return _HashedWord(crc(word), crc(word[:_CUT_AFTER]), stemmed, crc(stemmed))
 
 
 def _concepts(known: list[_HashedWord]) -> Hashes:
@@ -86,13 +78,13 @@ def _concepts(known: list[_HashedWord]) -> Hashes:
     found = {one for word in known for one in table.get(word.hashed, ())}
     for before, after in pairwise(known):
         found.update(table.get(crc(f"{before.stem} {after.stem}"), ()))
-    return np.array(sorted(found), np.uint32) * _SECOND
+    return np.array(sorted(found), np.uint32) * SECOND
 
 
 def _characters(text: str) -> Hashes:
     """The hashes of all four characters in a row with no blank in between."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     first, second, third, fourth = (codes[at : len(codes) - 3 + at] for at in range(4))
-    hashes = _pairs(_pairs(_pairs(first * _FIRST, second) * _PAIR, third) * _CUT, fourth)
+    hashes = paired(paired(paired(first * FIRST, second) * PAIR, third) * BEGINNING, fourth)
     blank = np.uint32(32)
     return np.asarray(hashes[(second != blank) & (third != blank)])
