@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.cli.main import cli
+from arbitrank.outcomes.beliefs import Beliefs
 from arbitrank.outcomes.lessons import Lesson, LessonReport, is_lesson, lessons
 from arbitrank.outcomes.rephrasing import Rephrasings, alike
 from arbitrank.training.datasets import Dataset
@@ -196,19 +197,16 @@ def test_lessons_train_and_nothing_is_measured_on_them(tmp_path: Path) -> None:
 
 
 def test_weights_that_lessons_make_worse_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arbitrank.outcomes.lessons.fit_noise", believed)
+    monkeypatch.setattr("arbitrank.outcomes.lessons.beliefs", believed)
     outcome = trained(log(tmp_path / "log", lies=1.0), tmp_path / "a", outcomes=True)
     assert outcome.kind == "refused"
     assert "train it without --outcomes" in (outcome.reason or "")
 
 
 def believed(reactions: Any) -> Any:
-    """Noise that believes every reaction."""
-    from arbitrank.outcomes.noise import ReactionNoise
-
-    n = len(reactions)
+    """That every reaction is true."""
     right = np.where(reactions.known, reactions.right, reactions.accepted)
-    return ReactionNoise(0.0, 0.0, np.ones(len(reactions.clients)), {}, right, np.ones(n), 0)
+    return Beliefs(right, np.ones(len(right)), 0.0, 0.0, 0, 0)
 
 
 def test_a_log_without_truths_and_what_is_no_log_are_refused(tmp_path: Path) -> None:

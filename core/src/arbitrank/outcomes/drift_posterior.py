@@ -94,7 +94,7 @@ class ClientReactions:
         )
         return cls(
             own, maps, np.where(known, right, p), np.add.reduceat(truths, starts), starts,
-            weight / np.maximum(total, 1e-300), weight, _log_shares(yes, no),
+            weight / np.maximum(total, 1e-300), weight, log_shares(yes, no),
         )  # fmt: skip
 
     def kinds(self, rates: Floats) -> tuple[Floats, Floats]:
@@ -127,7 +127,7 @@ class NoisePosterior:
     def chances(self) -> Floats:
         """P(rates | all reactions)."""
         found = self.beside(-1)
-        return np.asarray(np.exp(found - _log_sum(found)))
+        return np.asarray(np.exp(found - np.logaddexp.reduce(found, axis=None)))
 
     @property
     def means(self) -> tuple[float, float]:
@@ -173,17 +173,17 @@ def drift_posterior(reactions: Reactions, noise: NoisePosterior, domain: int) ->
         seen = ClientReactions.of(own, Maps.between(*corners))
         found = np.array([seen.log_likelihoods(RATES[at]).sum(axis=0) + beside[tuple(at)] for at in likely])
         found += seen.maps.prior
-        closer = _close(seen.maps, _log_sum(found, axis=0)[:-1], corners)
+        closer = _close(seen.maps, np.logaddexp.reduce(found, axis=0)[:-1], corners)
         if closer is None:
             break
         corners = closer
-    chance = np.exp(found - _log_sum(found))
+    chance = np.exp(found - np.logaddexp.reduce(found, axis=None))
     of_maps, rates = chance.sum(axis=0), RATES[likely[chance.sum(axis=1).argmax()]]
     honest, careless = seen.kinds(rates)
     trusted = honest[:, of_maps.argmax()] > careless
     each = seen.log_likelihoods(rates)
     every = each.sum(axis=0) + seen.maps.prior
-    gains = _log_sum(every) - _log_sum(every - each, axis=1) - each[:, -1]
+    gains = np.logaddexp.reduce(every) - np.logaddexp.reduce(every - each, axis=1) - each[:, -1]
     return DriftPosterior(
         float(of_maps[:-1].sum()), float(of_maps @ seen.maps.log_scale), float(of_maps @ seen.maps.shift), gains,
         float(seen.weight[trusted].sum()), int((~trusted).sum()), int((seen.power < 1.0 - 1e-9).sum()), len(own),
@@ -192,7 +192,7 @@ def drift_posterior(reactions: Reactions, noise: NoisePosterior, domain: int) ->
 
 def _evidence(seen: ClientReactions, rates: Floats) -> float:
     """The log-likelihood of a domain's reactions, whichever map it has."""
-    return float(_log_sum(seen.log_likelihoods(rates).sum(axis=0) + seen.maps.prior))
+    return float(np.logaddexp.reduce(seen.log_likelihoods(rates).sum(axis=0) + seen.maps.prior))
 
 
 def _close(maps: Maps, found: Floats, corners: Floats) -> Floats | None:
@@ -210,14 +210,7 @@ def _some(reactions: Reactions, most: int) -> Reactions:
     return reactions.of(np.arange(len(reactions)) % every == 0) if every > 1 else reactions
 
 
-def _log_shares(yes: Floats, no: Floats) -> Floats:
+def log_shares(yes: Floats, no: Floats) -> Floats:
     """The log-likelihood of so many acceptances and rejections by a client that accepts any share: log B(1 + …)."""
     each = zip(yes.tolist(), no.tolist(), strict=True)
     return np.array([lgamma(1.0 + a) + lgamma(1.0 + b) - lgamma(2.0 + a + b) for a, b in each])
-
-
-def _log_sum(x: Floats, axis: int | None = None) -> Floats:
-    """The logarithm of the sum of exponentials over an axis, None for all."""
-    top = x.max(axis=axis, keepdims=True)
-    found = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
-    return np.asarray(found.item() if axis is None else found.squeeze(axis))

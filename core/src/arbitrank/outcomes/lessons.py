@@ -1,7 +1,7 @@
 """Lessons of a log: weighted examples for re-rankers from accepted, rejected and rephrased answers.
 
 A reaction is no truth. What it says is P(the reading was entirely right | the reaction), by the calibrated claim before
-it and the noise of all reactions (`arbitrank.outcomes.noise`); the example of a right reading has that weight, and
+it and the noise of all reactions (`arbitrank.outcomes.beliefs`); the example of a right reading has that weight, and
 those of a wrong one the rest: of a reading that is wrong, P(the request is the domain's all the same) follows from
 P(mine) and P(right). So with claims that are right and noise that is known, lessons say on average what the claims say.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec.structs import replace
 
 from arbitrank.normal_text import comparable
-from arbitrank.outcomes.noise import ReactionNoise, fit_noise
+from arbitrank.outcomes.beliefs import Beliefs, beliefs
 from arbitrank.outcomes.reactions import ReactionRows
 from arbitrank.outcomes.rephrasing import Rephrasings
 from arbitrank.semer import same_reading
@@ -53,7 +53,7 @@ class LessonReport:
     reactions: int = 0
     nameless: int = 0
     scale: float = 1.0
-    noise: ReactionNoise | None = None
+    noise: Beliefs | None = None
 
     def notes(self, domain: str | None = None) -> Iterator[str]:
         """Remarks on the lessons of a domain, or of all, for people."""
@@ -88,7 +88,7 @@ def lessons(lines: Callable[[], Iterable[Logged]], report: LessonReport) -> Iter
         rephrasings.add(place, line)
         report.labelled += line.truth is not None
     reactions = rows.reactions()
-    noise = fit_noise(reactions)
+    noise = beliefs(reactions)
     report.noise, report.nameless = noise, reactions.nameless
     report.reactions = int(reactions.reacted.sum())
     told = (1.0 - noise.spurious - noise.missed) ** 2  # the information of a reaction, in units of a truth's
