@@ -7,8 +7,9 @@ they are gathered, of all domains; then its claims are recalibrated, and judged 
 errors are of P(right) of the answers that the domain heads, in points, less the mean of a calibrated system's on as
 many requests.
 
-Lies: 30 % of all reactions reversed at random; or 30 % of the reactions from one client, all reversed; the claims of
-domains that do not drift must not move.
+Lies: 30 % of all reactions reversed at random; 30 % of the reactions from one client, all reversed; or 30 % of them
+from one client that rejects everything. The claims of domains that do not drift must not move, and the last must not
+keep a drift from being undone.
 
 Training: re-rankers of a tenth of the training data; of that and of lessons from reactions to their answers on half of
 the training data; and of that and of the truths of this half. All are judged on the held-out requests.
@@ -123,10 +124,10 @@ def reactions_to(heads: Heads, names: Sequence[str], rng: np.random.Generator, l
     accepted = heads.truth.copy()
     if lies == "random":
         accepted ^= rng.random(n) < 0.3
-    elif lies == "client":
+    elif lies in ("client", "rejects"):
         client[rng.random(n) < 0.3] = 0
         client += 1
-        accepted[client == 1] ^= True
+        accepted[client == 1] = False if lies == "rejects" else ~accepted[client == 1]
     own = np.where(heads.readings > 0.0, log_odds(heads.readings), -np.inf)
     return Reactions(
         tuple(names), tuple(map(str, range(int(client.max()) + 1))), heads.domain, client, own,
@@ -343,7 +344,8 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
             )
         figure: dict[str, Any] = {"drifts": summary(rows)}
         for lies in ("random", "client"):
-            figure[f"lies_{lies}"] = summary(drift_rows(whole, (None,), chosen.seed, lies))["none"]
+            figure[f"lies_{lies}"] = summary(drift_rows(whole, (None,), chosen.seed, lies))
+        figure["lies_rejects"] = summary(drift_rows(whole, (None, *DRIFTS), chosen.seed, "rejects"))
         figure["training"] = training(bench, chosen.seed)
         found[bench.corpus.name] = figure
     return found
@@ -354,7 +356,9 @@ def print_table(found: Mapping[str, Any]) -> None:
     head = ("drift", "domains", "mapped", "usual", "drifted", "after", "over", "over after", "right", "right after")
     for name, one in found.items():
         print(name)
-        cases = {**one["drifts"], **{f"lies: {k[5:]}": row for k, row in one.items() if k.startswith("lies")}}
+        cases = dict(one["drifts"])
+        for lies in ("random", "client", "rejects"):
+            cases |= {f"{drift}, lies: {lies}": row for drift, row in one[f"lies_{lies}"].items()}
         table(head, [
             [drift, str(row["domains"]), str(row["mapped"]), *(
                 f"{row[key]:.2f}"
