@@ -61,6 +61,22 @@ def test_serving_verbs_load_no_training_library(tmp_path: Path, args: tuple[str,
     assert heavy_after(run, tmp_path, *args, *store, input=line) == []
 
 
+def test_processes_of_joblib_import_nothing_from_the_working_folder(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit(9)")
+    code = """if True:
+        import sys
+        from arbitrank.cli.main import main
+        try:
+            main()
+        except SystemExit:
+            from joblib import Parallel, delayed
+            print(Parallel(n_jobs=2)(delayed(abs)(-number) for number in range(2)))
+    """
+    command = [sys.executable, "-P", "-c", code, "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[0, 1]\n")
+
+
 def test_the_measure_of_lightness_sees_what_is_heavy(tmp_path: Path) -> None:
     assert heavy_after("import arbitrank.nlu.training; import joblib", tmp_path) != []
 

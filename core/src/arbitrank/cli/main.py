@@ -132,6 +132,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit."""
     gc.set_threshold(_YOUNG)
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # processes of joblib: nothing from the working folder
     atexit.register(gc.freeze)  # the last to be called: else the interpreter searches all that is left for cycles
     # A terminal that cannot show a character still gets the answer.
     if isinstance(sys.stdout, TextIOWrapper):
