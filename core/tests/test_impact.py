@@ -23,6 +23,7 @@ from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.domain import Domain, Model
 from arbitrank.errors import ArtifactError, InputError
 from arbitrank.evaluate.metrics import calibration
+from arbitrank.evaluate.segment_report import BrokenSegment
 from arbitrank.impact.curves import curves_of
 from arbitrank.impact.flips import FLIPS, KINDS
 from arbitrank.impact.gate import judge
@@ -32,6 +33,7 @@ from arbitrank.impact.replay import replay
 from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.report import Impact, measure
 from arbitrank.learn.rerankers import baseline
+from arbitrank.outcomes.suite_runs import CaseResult
 from arbitrank.store.artifact import Manifest, read_card, seal
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Answer, Request, Truth
@@ -444,3 +446,20 @@ def test_the_page_needs_no_file_beside_it_and_escapes_every_text(tmp_path: Path,
     assert "&lt;script&gt;" in page
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"impact.json", "impact.html"}
     assert msgspec.json.decode((tmp_path / "out" / "impact.json").read_bytes(), type=Impact) == found
+
+
+def test_the_page_has_segments_and_the_cases_of_the_suites(exchange: ReplayPlan, made: World, tmp_path: Path) -> None:
+    found, raw = measure(exchange, made.audit)
+    assert found.segments is not None
+    worst = found.segments.after.worst
+    assert worst is not None
+    broken = BrokenSegment(worst, worst, 0.031)
+    cases = [
+        CaseResult(NAME, "must_win", name, passes, "<b>", before=True) for name, passes in (("a", True), ("b", False))
+    ]
+    found = replace(found, segments=replace(found.segments, broken=(broken,)), suites=tuple(cases))
+    write_impact(found, curves_of(found, raw), tmp_path)
+    page = (tmp_path / "impact.html").read_text(encoding="utf-8")
+    assert f"{worst.text}; surely 3.1 points more than before" in page
+    assert "1 of 2 cases of the suites pass, 1 that passed before fail" in page
+    assert f"{NAME} must_win b: answered &lt;b&gt;; what served before passes it" in page

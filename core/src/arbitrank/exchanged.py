@@ -101,7 +101,7 @@ def suites_of(
     """The results of all domains' cases by the candidate in `folder`, and by what serves; none without cases."""
     cases = stored_cases(store)
     if not cases:
-        return SuiteRun((), ())
+        return SuiteRun(())
     before, after = exchanged(serving_now(store, domains, decisions), store, domains, name, folder, decisions, by)
     return run_suites(cases, after.answer, before.answer)
 
@@ -114,4 +114,4 @@ def suites_now(
 ) -> SuiteRun:
     """The results of cases, by default all domains', by what serves now."""
     cases = stored_cases(store) if cases is None else cases
-    return run_suites(cases, serving_now(store, domains, decisions).answer) if cases else SuiteRun((), ())
+    return run_suites(cases, serving_now(store, domains, decisions).answer) if cases else SuiteRun(())

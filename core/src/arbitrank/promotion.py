@@ -118,7 +118,7 @@ def consider(
             reasons = (*reasons, *value_reasons(value, limits))
         if name == SHORTLIST and not problem:
             reasons = (*reasons, *catalogue_reasons(folder, store.stable(name)))
-        suites = SuiteRun((), ())
+        suites = SuiteRun(())
         if not problem:
             by = None if fitted is None else fitted.recalibration
             suites = suites_of(store, domains, name, folder, decisions, by)

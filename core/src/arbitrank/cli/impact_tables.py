@@ -17,7 +17,7 @@ from arbitrank.impact.flips import Flip
 from arbitrank.impact.gate import GateReason
 from arbitrank.impact.report import FlipCount, Impact, Slice
 from arbitrank.impact.segmenting import SegmentImpact
-from arbitrank.outcomes.suite_runs import CaseResult
+from arbitrank.outcomes.suite_runs import SuiteRun
 
 _PAIRS = 10
 _WIDTH = 120  # of what is not a terminal
@@ -76,7 +76,7 @@ def _segments_and_suites(impact: Impact) -> Iterator[str]:
     if impact.segments is not None:
         yield from _segments(impact.segments)
     if impact.suites:
-        yield suites_text(impact.suites)
+        yield SuiteRun(impact.suites).text
 
 
 def _segments(found: SegmentImpact) -> Iterator[str]:
@@ -90,12 +90,6 @@ def _segments(found: SegmentImpact) -> Iterator[str]:
             if worst is not None:
                 least = f"{100 * worst.detectable:.1f} points would be found"
                 yield f"worst segment {side}: {worst.text}; p = {chance:.2g} over {n} {of}; {least}"
-
-
-def suites_text(results: Sequence[CaseResult]) -> str:
-    """The numbers of cases of the suites that pass, and that a candidate breaks."""
-    passing, broken = sum(one.passes for one in results), sum(one.broken for one in results)
-    return f"{passing} of {len(results)} cases of the suites pass, {broken} that passed before fail"
 
 
 def _table(*columns: str, texts: int = 1) -> Table:

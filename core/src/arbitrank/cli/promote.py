@@ -69,8 +69,9 @@ def promote(
 
     Example: arbitrank promote podcasts --reason "learned from last week"
     """
-    from arbitrank.cli.impact_tables import show_reasons, suites_text
+    from arbitrank.cli.impact_tables import show_reasons
     from arbitrank.cli.value_tables import show_value
+    from arbitrank.outcomes.suite_runs import SuiteRun
     from arbitrank.promotion import consider, promote
 
     if force and not (reason or "").strip():
@@ -88,7 +89,7 @@ def promote(
     if judgement.audit is None:
         click.echo(f"nothing was audited: no audit set in {store}; run: arbitrank audit-set FILE")
     if judgement.suites:
-        click.echo(suites_text(judgement.suites))
+        click.echo(SuiteRun(judgement.suites).text)
     if judgement.reasons or impact is not None or (domain in RESERVED and judgement.audit is not None):
         passes = f"lets {domain} {chosen} pass: {_in_short(impact)}" if impact else f"lets {domain} {chosen} pass"
         show_reasons(judgement.reasons, "refuses", passes)

@@ -13,6 +13,7 @@ from arbitrank.evaluate.metrics import band_mark
 from arbitrank.impact.curves import Curves
 from arbitrank.impact.gate import GateReason
 from arbitrank.impact.report import Impact
+from arbitrank.outcomes.suite_runs import SuiteRun
 from arbitrank.pages import render
 
 _PAIRS = 20
@@ -47,6 +48,7 @@ def write_impact(
             "now": claims.before,
             "as a candidate": claims.after,
         },
+        suites=SuiteRun(impact.suites),
         band_mark=band_mark,
         plots=_plots(impact, curves),
     )

@@ -48,7 +48,7 @@ class SuiteRun(NamedTuple):
     """Results of all cases, and remarks on pairs that conflict."""
 
     results: tuple[CaseResult, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def failing(self) -> list[CaseResult]:
@@ -59,6 +59,12 @@ class SuiteRun(NamedTuple):
     def broken(self) -> list[CaseResult]:
         """The cases that passed before and fail now."""
         return [one for one in self.results if one.broken]
+
+    @property
+    def text(self) -> str:
+        """The numbers of cases that pass, and that a candidate breaks."""
+        passing = sum(one.passes for one in self.results)
+        return f"{passing} of {len(self.results)} cases of the suites pass, {len(self.broken)} that passed before fail"
 
 
 def run_suites(cases: Sequence[Case], now: Answering, before: Answering | None = None) -> SuiteRun:

@@ -73,7 +73,7 @@ class ServiceWatch:
         self._commands = Commands(start.log, start.since, start.store)
         self._known: dict[str, Known] = {}
         self._serving: dict[str, str] = {}
-        self._suites = SuiteRun((), ())
+        self._suites = SuiteRun(())
         self._alarming: set[tuple[str, str]] = set()
         self._unsent: dict[tuple[str, str], Alarm] = {}
         self._proposals: tuple[Proposal, ...] = ()
