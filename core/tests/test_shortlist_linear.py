@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from arbitrank.shortlist.linear import _NEAREST, LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
 from arbitrank.shortlist.ngrams import words
 from arbitrank.shortlist.overlaps import overlapping_skills
-from arbitrank.shortlist.ranking_grams import ranking_grams
+from arbitrank.shortlist.ranking_grams import RankingGrams, ranking_grams
 from arbitrank.shortlist.selftests import shortlister_problem
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.values import Request
@@ -88,6 +89,24 @@ def test_the_same_data_and_seed_give_the_same_weights(kernel: LinearKernel) -> N
     again = train_linear([one.utterance for one in lines()], [3 * list(THINGS).index(one.skill) for one in lines()])
     assert np.array_equal(kernel.output, again.output)
     assert np.array_equal(kernel.scale, again.scale)
+
+
+def test_trainings_of_one_build_share_the_grams_of_texts(
+    monkeypatch: pytest.MonkeyPatch, shortlister: Shortlister
+) -> None:
+    hashed: Counter[str] = Counter()
+
+    def counted(text: str) -> RankingGrams:
+        hashed[text] += 1
+        return ranking_grams(text)
+
+    monkeypatch.setattr("arbitrank.shortlist.build.ranking_grams", counted)
+    again = build(lines(), linear=train_linear).shortlister
+    assert hashed.keys() == {one.utterance for one in lines()}
+    assert max(hashed.values()) <= 2  # of three trainings, two threads may come upon a text at once
+    assert again.linear is not None
+    assert shortlister.linear is not None
+    assert np.array_equal(again.linear.output, shortlister.linear.output)
 
 
 def test_characters_read_a_misspelt_word(kernel: LinearKernel) -> None:

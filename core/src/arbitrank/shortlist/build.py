@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain, compress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -32,6 +32,7 @@ from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_line
 from arbitrank.shortlist.left_out import left_out
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.out_of_scope import ScopeExamples, out_of_scope
+from arbitrank.shortlist.ranking_grams import RankingGrams, ranking_grams
 from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.store.artifact import CARD, Manifest, digest, replacing, seal, write_durably
 from arbitrank.store.catalogue_log import SkillKey
@@ -45,8 +46,14 @@ _RANKS = (1, 5, 10)
 ClassifierTrainer = Callable[[Sequence["SkillUtterance"], Sequence[int]], SkillClassifier]
 """Trains the classifier on utterances and the numbers of their skills."""
 
-LinearTrainer = Callable[[Sequence[str], Sequence[int]], LinearKernel | None]
-"""Trains the linear kernel on utterances and the numbers of their skills; None where they are too many, or too few."""
+
+class LinearTrainer(Protocol):
+    """Training of the linear kernel."""
+
+    def __call__(
+        self, utterances: Sequence[str], numbers: Sequence[int], *, grams: Callable[[str], RankingGrams]
+    ) -> LinearKernel:
+        """The kernel, from utterances and the numbers of their skills; `grams` returns the grams of a text."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +162,9 @@ def build(
     skills, known, lines = SkillCatalogue.of(gathered), gathered.skills, labelled.lines
     check(skills)
     embedding = embed_skills(encoder, list(enumerate(known))) if encoder is not None else None
+    of_texts = partial(linear, grams=cache(ranking_grams)) if linear else None  # shared by up to three trainings
     trained = partial(
-        with_kernels, skills=skills, known=known, classifier=classifier, linear=linear, embedding=embedding
+        with_kernels, skills=skills, known=known, classifier=classifier, linear=of_texts, embedding=embedding
     )
     # Where the linear kernel has the work, two cores share it: liblinear leaves Python's lock to others.
     with ThreadPoolExecutor(1) as beside:

@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from arbitrank.shortlist.build import SkillUtterance
     from arbitrank.shortlist.shortlister import Shortlister
 
-__all__ = ["ColdRequests", "cold_requests", "cold_start", "fit_cold"]
+__all__ = ["FITTED", "ColdRequests", "cold_request", "cold_requests", "cold_start", "fit_cold"]
+
+Numbers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+FITTED = 20_000
+"""Held-out requests that weights are fitted to, about."""
 
 _ENOUGH = 20  # requests of skills that were left out, to fit weights to
-_FITTED = 20_000  # held-out requests that weights are fitted to, about
 _RARER = 0.5  # share of the requests of a skill that none is known of, in those of one that was left out
 _TEMPERED = 0.1  # of scores, at least, for the odds of a rarer skill
 _TRANSLATED = 30_000  # requests that a translation is learned from
@@ -33,7 +38,7 @@ _TRANSLATED = 30_000  # requests that a translation is learned from
 def cold_start(
     known: Sequence[CatalogueSkill],
     requests: Sequence[str],
-    numbers: NDArray[np.int64],
+    numbers: Numbers,
     embedding: EmbeddingKernel | None = None,
 ) -> ColdStart | None:
     """The kernels of skills without requests, where requests have the numbers of their skills.
@@ -69,17 +74,33 @@ class ColdRequests(NamedTuple):
     embedded: bool
 
 
-def cold_requests(half: Shortlister, held: Sequence[SkillUtterance]) -> ColdRequests | None:
-    """Held-out requests to `half`, trained without any of half of the skills; None without kernels of these."""
-    if half.cold is None:
-        return None
-    seen, of_cold = [], 0
-    for line in held[:: 1 + len(held) // _FITTED]:
-        one, without = _seen(half, line)
-        if one.acceptable.any():
-            seen.append(one)
-        of_cold += bool((one.acceptable & without).any())
-    return ColdRequests(seen, of_cold, half.cold.weights, half.cold.embedding is not None)
+def cold_request(
+    half: Shortlister,
+    cold: ColdStart,
+    line: SkillUtterance,
+    numbers: Numbers,
+    signs: Floats,
+    scores: Floats,
+) -> tuple[HeldRequest, NDArray[np.bool_]]:
+    """The candidates of a request, with what is fixed of their scores first; and which have no requests.
+
+    `half` is trained without any request of half of the skills, `cold` its kernels of these; numbers, signs and scores
+    are its `candidate_scores`.
+    """
+    without = half.without_requests(numbers)
+    x = np.zeros((len(numbers), 1 + len(COLD)))
+    x[:, 0] = np.where(without, half.index.base[numbers], scores)
+    evidence = scores[without] - half.index.base[numbers[without]]
+    x[without, 1:] = cold_features(cold.see(line.utterance), numbers[without], signs, evidence)
+    right = np.array([half.catalogue[number][0] in line.acceptable for number in numbers.tolist()], np.bool_)
+    return HeldRequest(x, right, signs), without
+
+
+def cold_requests(cold: ColdStart, requests: Sequence[tuple[HeldRequest, NDArray[np.bool_]]]) -> ColdRequests:
+    """Requests of `cold_request`, as its kernels see them."""
+    seen = [one for one, _ in requests if one.acceptable.any()]
+    of_cold = sum(bool((one.acceptable & without).any()) for one, without in requests)
+    return ColdRequests(seen, of_cold, cold.weights, cold.embedding is not None)
 
 
 def fit_cold(requests: ColdRequests, alone: float) -> ColdWeights:
@@ -96,17 +117,3 @@ def fit_cold(requests: ColdRequests, alone: float) -> ColdWeights:
     tempered = [one._replace(x=alone * one.x) for one in requests.held]
     bias, *others = conditional_weights(tempered, start, free)[1:].tolist()
     return structs.replace(requests.before, scores=(bias + math.log(_RARER) / max(alone, _TEMPERED), *others))
-
-
-def _seen(half: Shortlister, line: SkillUtterance) -> tuple[HeldRequest, NDArray[np.bool_]]:
-    """The candidates of a request, with what is fixed of their scores first; and which have no requests."""
-    assert half.cold is not None
-    numbers, signs, scores = half.candidate_scores(line.utterance)
-    without = half.without_requests(numbers)
-    x = np.zeros((len(numbers), 1 + len(COLD)))
-    x[:, 0] = np.where(without, half.index.base[numbers], scores)
-    seen = half.cold.see(line.utterance)
-    evidence = scores[without] - half.index.base[numbers[without]]
-    x[without, 1:] = cold_features(seen, numbers[without], signs, evidence)
-    right = np.array([half.catalogue[number][0] in line.acceptable for number in numbers.tolist()], np.bool_)
-    return HeldRequest(x, right, signs), without

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ from arbitrank.shortlist.shortlister import Shortlister
 from arbitrank.wire.catalogue_lines import CatalogueSkill
 
 if TYPE_CHECKING:
-    from arbitrank.shortlist.build import ClassifierTrainer, LinearTrainer, SkillUtterance
+    from arbitrank.shortlist.build import ClassifierTrainer, SkillUtterance
+    from arbitrank.shortlist.linear import LinearKernel
 
 __all__ = ["with_kernels"]
 
@@ -26,7 +27,7 @@ def with_kernels(
     skills: SkillCatalogue,
     known: Sequence[CatalogueSkill],
     classifier: ClassifierTrainer | None,
-    linear: LinearTrainer | None,
+    linear: Callable[[Sequence[str], Sequence[int]], LinearKernel] | None,
     embedding: EmbeddingKernel | None = None,
 ) -> Shortlister:
     """An uncalibrated Shortlister trained on lines and the skills' descriptive texts; only lines count as usage."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from arbitrank.nlu.text import crc
 from arbitrank.shortlist.calibration_fitting import HeldRequest
-from arbitrank.shortlist.cold_fitting import ColdRequests, cold_requests
+from arbitrank.shortlist.cold_fitting import FITTED, ColdRequests, cold_request, cold_requests
 from arbitrank.shortlist.shortlister import Shortlister
 
 if TYPE_CHECKING:
@@ -53,14 +53,18 @@ def left_out(
     kept = _half(skills)
     half = train([line for line in lines if line.skill in kept])
     plain = replace(half, cold=None)  # its weights are not fitted yet
-    signs, shared = [], {}
+    signs, shared, cold = [], {}, []
+    every = 1 + len(held) // FITTED
     for place, line in enumerate(held):
-        signs.append(half.first_stage(line.utterance)[2])
+        numbers, own, scores = half.candidate_scores(line.utterance)
+        signs.append(own)
+        if half.cold is not None and place % every == 0:
+            cold.append(cold_request(half, half.cold, line, numbers, own, scores))
         if line.skill not in kept and not kept.isdisjoint(line.acceptable):
             numbers, x, own = plain.first_stage(line.utterance)
             right = [half.catalogue[number][0] in line.acceptable for number in numbers.tolist()]
             shared[place] = HeldRequest(x, np.array(right, np.bool_), own)
-    return HalfView(kept, signs, shared, cold_requests(half, held))
+    return HalfView(kept, signs, shared, cold_requests(half.cold, cold) if half.cold is not None else None)
 
 
 def _half(skills: Iterable[str]) -> frozenset[str]:

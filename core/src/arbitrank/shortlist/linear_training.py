@@ -7,7 +7,7 @@ The requests are kept beside it, by the grams that tell them apart, for the near
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from scipy.sparse import csc_array, csr_array
 from sklearn.svm import LinearSVC
 
 from arbitrank.shortlist.linear import LinearKernel
-from arbitrank.shortlist.ranking_grams import ranking_grams
+from arbitrank.shortlist.ranking_grams import RankingGrams, ranking_grams
 
 __all__ = ["can_train", "train_linear"]
 
@@ -39,13 +39,20 @@ def can_train(utterances: int, skills: int) -> bool:
     return skills > 1 and utterances * skills <= _WORK
 
 
-def train_linear(utterances: Sequence[str], numbers: Sequence[int], *, seed: int = 0) -> LinearKernel:
+def train_linear(
+    utterances: Sequence[str],
+    numbers: Sequence[int],
+    *,
+    seed: int = 0,
+    grams: Callable[[str], RankingGrams] = ranking_grams,
+) -> LinearKernel:
     """A kernel from utterances and the number of the skill of each, of two skills or more.
 
-    The same data and seed give the same weights.
+    The same data and seed give the same weights. `grams` returns a text's `ranking_grams`, which several trainings on
+    the same texts need not compute again.
     """
     skills, columns = np.unique(np.array(numbers, np.int64), return_inverse=True)
-    blocks, vocabulary = _counts(utterances, len(skills))
+    blocks, vocabulary = _counts([grams(utterance) for utterance in utterances], len(skills))
     informative = _informative(blocks, columns, len(skills))
     x = csr_array(sum(_unit_rows(block, informative) for block in blocks))
     x = csr_array((x.data, x.indices.astype(np.int32), x.indptr.astype(np.int32)), x.shape)  # liblinear's integers
@@ -60,9 +67,8 @@ def train_linear(utterances: Sequence[str], numbers: Sequence[int], *, seed: int
     return LinearKernel(skills, vocabulary, informative, output, scale, bias, *_requests(x, columns, len(skills)))
 
 
-def _counts(utterances: Sequence[str], skills: int) -> tuple[list[csr_array], NDArray[np.uint32]]:
+def _counts(grams: Sequence[RankingGrams], skills: int) -> tuple[list[csr_array], NDArray[np.uint32]]:
     """The counts of each kind of grams, of shape (utterances, vocabulary), and the vocabulary."""
-    grams = [ranking_grams(utterance) for utterance in utterances]
     every = []
     for kind, once in zip(zip(*grams, strict=True), _ONCE, strict=True):
         rows = np.repeat(np.arange(len(kind)), [len(hashes) for hashes in kind])
@@ -127,11 +133,17 @@ def _requests(
 
 def _support_vectors(x: csr_array, columns: Rows, skills: int, seed: int) -> tuple[Singles, Singles]:
     """Weights (grams, skills) and offsets of one-vs-rest machines."""
-    machine = LinearSVC(C=_C, tol=_TOLERANCE, random_state=seed).fit(x, columns)
-    weights, offsets = machine.coef_, machine.intercept_
+    # Frequent grams side by side: their weights stay in the processor's cache.
+    order = np.argsort(-np.bincount(x.indices, minlength=x.shape[1]), kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order))
+    near = csr_array((x.data.copy(), place[x.indices], x.indptr.copy()), x.shape)
+    near.sort_indices()
+    machine = LinearSVC(C=_C, tol=_TOLERANCE, random_state=seed).fit(near, columns)
+    weights, offsets = machine.coef_.astype(np.float32), machine.intercept_.astype(np.float32)
     if skills == 2:  # one machine for both
         weights, offsets = np.concatenate([-weights, weights]), np.concatenate([-offsets, offsets])
-    return weights.T.astype(np.float32), offsets.astype(np.float32)
+    return weights.T[place], offsets
 
 
 def _regression(x: csr_array, columns: Rows, skills: int, seed: int) -> tuple[Singles, Singles]:
