@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from waiting import ended, forked
 
 from arbitrank.answerlog import segments as files
-from arbitrank.answerlog.feedback import Feedback
+from arbitrank.answerlog.feedback import Feedback, FeedbackById, UnusedFeedback
 from arbitrank.answerlog.joining import LogView, view
 from arbitrank.answerlog.reader import find, lines_of, read_log, read_truths, report
 from arbitrank.answerlog.redaction import Redactor
@@ -183,7 +183,7 @@ def test_feedback_is_joined_by_id_from_whatever_segment_it_stands_in(tmp_path: P
     assert (found.requests, found.with_truth, found.with_outcome, found.bad_lines) == (3, 2, 1, 0)
 
 
-def test_the_later_of_two_truths_counts_whatever_the_clock_shows(tmp_path: Path) -> None:
+def test_the_later_of_two_truths_counts_where_the_clock_was_ahead(tmp_path: Path) -> None:
     with AnswerLog(tmp_path, LogSettings(segment_bytes=1), clock=at(3e9, 3e9, 2e9, 2e9, 1e9, 1e9)) as log:
         for truth in ("lights", "heating"):
             log.feedback(Feedback(id="1", truth=Truth(truth)))
@@ -192,6 +192,51 @@ def test_the_later_of_two_truths_counts_whatever_the_clock_shows(tmp_path: Path)
     assert len(segments(tmp_path)) == 3
     (line,) = read(tmp_path)
     assert line.truth == Truth("heating")
+
+
+def test_the_latest_feedback_counts_whichever_process_wrote_it(tmp_path: Path) -> None:
+    first, second = (AnswerLog(tmp_path, clock=clock) for clock in (at(10.0, 10.0, 13.0), at(11.0, 11.0, 12.0)))
+    with first, second:
+        say(first, "1")
+        first.flush()
+        second.feedback(Feedback(id="1", truth=Truth("heating"), outcome="rejected"))  # a segment that is read last
+        second.flush()
+        first.feedback(Feedback(id="1", truth=Truth("lights"), outcome="accepted"))
+    (line,) = read(tmp_path)
+    assert (line.truth, line.outcome) == (Truth("lights"), "accepted")
+
+
+@pytest.mark.parametrize("early", [None, 100.0])
+def test_feedback_that_is_of_another_answer_takes_no_others_place(tmp_path: Path, early: float | None) -> None:
+    other = None if early else "another"
+    with AnswerLog(tmp_path, clock=at(1_000.0)) as log:
+        say(log, "1", session="own")
+        log.feedback(Feedback(id="1", truth=Truth("lights"), outcome="accepted", session="own"))
+    with AnswerLog(tmp_path, clock=at(early or 1_001.0)) as log:
+        log.feedback(Feedback(id="1", outcome="rejected", session=other))
+    (line,) = read(tmp_path)
+    assert (line.truth, line.outcome) == (Truth("lights"), "accepted")
+
+
+def test_a_truth_that_names_another_session_is_not_used(tmp_path: Path) -> None:
+    with AnswerLog(tmp_path) as log:
+        for id, named in (("1", "another"), ("2", "own"), ("3", None)):
+            say(log, id, session={"id": "own", "turn": 2})
+            log.feedback(Feedback(id=id, truth=Truth("lights"), session=named))
+    assert [line.truth for line in read(tmp_path)] == [None, Truth("lights"), Truth("lights")]
+    assert [one.request.id for one in read_truths(tmp_path) if isinstance(one, Example)] == ["2", "3"]
+
+
+@given(st.permutations([("own", 3.0), ("own", 1.0), ("another", 4.0), (None, 2.0), ("another", 2.5), ("third", 5.0)]))
+def test_of_each_session_the_latest_reaction_is_kept_in_any_order(said: list[tuple[str | None, float]]) -> None:
+    feedback = FeedbackById()
+    for session, when in said:
+        outcome = "accepted" if (session, when) == ("own", 3.0) else "rejected"
+        line = msgspec.json.encode(Feedback(id="1", outcome=outcome, time=when, session=session))
+        feedback.add("log:1", line)
+    found = feedback.with_feedback(Logged(id="1", session="own", utterance="a", time=1.0))
+    assert found.outcome == "accepted"
+    assert feedback.use().unused == UnusedFeedback(repeated=3, other_session=2)
 
 
 def test_an_outcome_keeps_the_skill_that_it_names_and_another_outcome_takes_its_place(tmp_path: Path) -> None:

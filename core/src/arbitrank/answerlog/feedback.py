@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -91,7 +92,8 @@ class LineHead(msgspec.Struct, frozen=True):
 class Reaction(msgspec.Struct, gc=False):
     """A user's reaction, the skill that it is to, when it was reported, and the session that it names.
 
-    `use` says what became of it: `JOINED`, `EARLY` and `OTHER_SESSION`, added up; 0 where no request has its id.
+    `use` says what became of it: `JOINED`, `EARLY`, `OTHER_SESSION` and `REPEATED`, added up; 0 where no request has
+    its id. `before` is the one before it of the same request, of another session.
     """
 
     outcome: Outcome
@@ -99,9 +101,21 @@ class Reaction(msgspec.Struct, gc=False):
     time: float | None
     session: str | None
     use: int = 0
+    before: Reaction | None = None
 
 
-JOINED, EARLY, OTHER_SESSION = 1, 2, 4
+JOINED, EARLY, OTHER_SESSION, REPEATED = 1, 2, 4, 8
+
+_SESSIONS = 8
+"""Sessions whose reactions to one request are kept."""
+
+
+class _KnownTruth(NamedTuple):
+    """A truth, when it was reported, and the session that it names."""
+
+    truth: Truth
+    time: float | None
+    session: str | None
 
 
 class FeedbackUse(NamedTuple):
@@ -121,20 +135,26 @@ class FeedbackUse(NamedTuple):
     @property
     def unused(self) -> UnusedFeedback:
         """The counts of reactions that are not used, once every request of the log was read."""
-        early = self.uses.count(EARLY) + self.uses.count(EARLY + OTHER_SESSION)
-        return UnusedFeedback(
-            self.uses.count(0), self.repeated, early, self.future, self.uses.count(OTHER_SESSION)
-        )  # fmt: skip
+        uses = np.frombuffer(self.uses, np.uint8)
+        unused = uses[uses & JOINED == 0]
+        repeated = unused & REPEATED > 0
+        early = (unused & EARLY > 0) & ~repeated
+        other = (unused & OTHER_SESSION > 0) & ~repeated & ~early
+        counts = (int(one.sum()) for one in (uses == 0, repeated, early, other))
+        unknown, again, before, elsewhere = counts
+        return UnusedFeedback(unknown, self.repeated + again, before, self.future, elsewhere)
 
 
 class FeedbackById:
-    """The latest truth and the latest reaction of each request, by its id, and the use that is made of these.
+    """The latest truth and the latest reactions of each request, by its id, and the use that is made of these.
 
-    `now` is the time from which on nothing can have been reported, in seconds since 1970.
+    The latest is that with the greatest time; where one has none, that which was added last. A reaction that cannot be
+    to the answer takes no other's place. `now` is the time from which on nothing can have been reported, in seconds
+    since 1970.
     """
 
     def __init__(self, now: float | None = None) -> None:
-        self.truths: dict[str, Truth] = {}
+        self._truths: dict[str, _KnownTruth] = {}
         self._reactions: dict[str, Reaction] = {}
         self._repeated = self._future = 0
         self._now = time.time() if now is None else now
@@ -144,18 +164,19 @@ class FeedbackById:
         feedback = read_feedback(where, line)
         if isinstance(feedback, BadLine):
             return
+        ahead = feedback.time is not None and feedback.time > self._now + CLOCKS
         if feedback.truth is not None:
-            self.truths[feedback.id] = feedback.truth
-        if feedback.outcome is not None:
-            if feedback.time is not None and feedback.time > self._now + CLOCKS:
-                self._future += 1
-                return
-            self._repeated += feedback.id in self._reactions
-            self._reactions[feedback.id] = Reaction(feedback.outcome, feedback.called, feedback.time, feedback.session)
+            known = _KnownTruth(feedback.truth, None if ahead else feedback.time, feedback.session)
+            self._add_truth(feedback.id, known)
+        if feedback.outcome is not None and ahead:
+            self._future += 1
+        elif feedback.outcome is not None:
+            reaction = Reaction(feedback.outcome, feedback.called, feedback.time, feedback.session)
+            self._add_reaction(feedback.id, reaction)
 
     def joined(self, line: bytes, head: LineHead) -> bytes:
         """A request's line with its feedback appended. Of a repeated key the latter counts."""
-        truth, reaction = self.truths.get(head.id or ""), self.meet(head)
+        truth, reaction = self.truth(head), self.meet(head)
         if truth is None and reaction is None:
             return line
         fields = b"" if truth is None else b',"truth":' + msgspec.json.encode(truth)
@@ -166,7 +187,7 @@ class FeedbackById:
 
     def with_feedback(self, line: Logged) -> Logged:
         """A decoded request with its feedback, as `joined` has it."""
-        truth, reaction = self.truths.get(line.id or ""), self._meet(line.id, line.time, line.session)
+        truth, reaction = self._truth(line.id, line.session), self._meet(line.id, line.time, line.session)
         if truth is not None:
             line = replace(line, truth=truth)
         if reaction is not None:
@@ -175,25 +196,76 @@ class FeedbackById:
 
     def use(self) -> FeedbackUse:
         """The use that the requests which were joined so far have made."""
-        return FeedbackUse(self._repeated, self._future, bytes(one.use for one in self._reactions.values()))
+        uses = (one.use for newest in self._reactions.values() for one in _and_before(newest))
+        return FeedbackUse(self._repeated, self._future, bytes(uses))
+
+    def truth(self, head: LineHead) -> Truth | None:
+        """The truth that was reported of a request, None where there is none."""
+        return self._truth(head.id, head.session)
 
     def meet(self, head: LineHead) -> Reaction | None:
         """The reaction to the answer of a request, None where there is none that can be."""
         return self._meet(head.id, head.time, head.session)
 
+    def _add_truth(self, id: str, new: _KnownTruth) -> None:
+        known = self._truths.get(id)
+        if known is None or not _later(known.time, new.time):
+            self._truths[id] = new
+
+    def _add_reaction(self, id: str, new: Reaction) -> None:
+        newest = self._reactions.get(id)
+        if newest is None:
+            self._reactions[id] = new
+            return
+        all_of = [*_and_before(newest)]
+        place = next((i for i, one in enumerate(all_of) if not _later(one.time, new.time)), len(all_of))
+        all_of.insert(place, new)
+        kept = [*{one.session: one for one in reversed(all_of)}.values()]
+        kept = sorted(kept, key=all_of.index)[:_SESSIONS]
+        self._repeated += len(all_of) - len(kept)
+        for one, before in zip(kept, [*kept[1:], None], strict=True):
+            one.before = before
+        self._reactions[id] = kept[0]
+
+    def _truth(self, id: str | None, session: Any) -> Truth | None:
+        known = None if id is None else self._truths.get(id)
+        return None if known is None or _of_another(known.session, session) else known.truth
+
     def _meet(self, id: str | None, answered: float | None, session: Any) -> Reaction | None:
-        if id is None or (found := self._reactions.get(id)) is None:
+        if id is None or (newest := self._reactions.get(id)) is None:
             return None
-        if found.time is not None and answered is not None and found.time < answered - CLOCKS:
-            found.use |= EARLY
-            return None
-        if found.session is not None and session is not UNSET:
-            given = msgspec.json.decode(session) if isinstance(session, Raw) else session
-            if given is not None and found.session != identity(given):
-                found.use |= OTHER_SESSION
-                return None
-        found.use |= JOINED
+        found: Reaction | None = None
+        for one in _and_before(newest):
+            if found is not None:
+                one.use |= REPEATED
+            elif one.time is not None and answered is not None and one.time < answered - CLOCKS:
+                one.use |= EARLY
+            elif _of_another(one.session, session):
+                one.use |= OTHER_SESSION
+            else:
+                one.use |= JOINED
+                found = one
         return found
+
+
+def _later(one: float | None, other: float | None) -> bool:
+    """True for a time after the other; False where one is not known."""
+    return one is not None and other is not None and one > other
+
+
+def _and_before(newest: Reaction) -> Iterator[Reaction]:
+    one: Reaction | None = newest
+    while one is not None:
+        yield one
+        one = one.before
+
+
+def _of_another(named: str | None, session: Any) -> bool:
+    """True where feedback names a session that is not that of the request, which may still be raw."""
+    if named is None or session is UNSET:
+        return False
+    given = msgspec.json.decode(session) if isinstance(session, Raw) else session
+    return given is not None and named != identity(given)
 
 
 _decode = msgspec.json.Decoder(Feedback).decode

@@ -109,7 +109,7 @@ def joined_lines(
         head = head or head_of(where, line)
         if isinstance(head, BadLine):
             yield number, where, head
-        elif not labelled or head.truth is not UNSET or head.id in feedback.truths:
+        elif not labelled or head.truth is not UNSET or feedback.truth(head) is not None:
             yield number, where, feedback.joined(line, head)
     if use is not None:
         use(feedback.use())
@@ -131,7 +131,7 @@ def _head_or_feedback(where: str, line: bytes) -> LineHead | Feedback | BadLine:
 
 
 def _feedback(log: LogView) -> FeedbackById:
-    """All feedback in a log, of which the latest counts."""
+    """All feedback in a log, of which the latest counts whatever the order of the segments."""
     feedback = FeedbackById()
     for where, line in raw_lines(log):
         if not isinstance(line, BadLine) and not _is_request(line):
