@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.cli.main import cli
 from arbitrank.outcomes.beliefs import Beliefs
-from arbitrank.outcomes.lessons import Lesson, LessonReport, is_lesson, lessons
+from arbitrank.outcomes.lessons import MARK, Lesson, LessonReport, is_lesson, lessons
 from arbitrank.outcomes.rephrasing import Rephrasings, alike
 from arbitrank.training.datasets import Dataset
 from arbitrank.training.task import TrainingOutcome, TrainingTask, run
@@ -77,12 +77,12 @@ def test_a_rephrasing_that_another_domain_is_accepted_for_teaches_that_domain() 
         2, session="s", utterance="play the film mary poppins", time=1e9 + 20, domain=OTHER, outcome="accepted"
     )
     found, report = taught(first, second, *truths())
-    (lesson,) = (one for one in found if one.example.extra["outcome"] == "rephrased")
+    (lesson,) = (one for one in found if one.example.extra[MARK] == "rephrased")
     assert lesson.domain is None
     assert lesson.example.truth == Truth(OTHER, "Eat")
     assert lesson.example.request.utterance == "play mary poppins"
     assert report.lessons[OTHER, "rephrased"] == 1
-    assert not any(one.example.extra["outcome"] == "rejected" for one in found)  # it is not counted twice
+    assert not any(one.example.extra[MARK] == "rejected" for one in found)  # it is not counted twice
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_slots_that_the_first_words_do_not_have_teach_only_that_the_first_domain
         second, outcome="accepted", answer=msgspec.structs.replace(second.answer, ranked=ranked)
     )
     found, _ = taught(first, second, *truths())
-    (lesson,) = (one for one in found if one.example.extra["outcome"] == "rephrased")
+    (lesson,) = (one for one in found if one.example.extra[MARK] == "rephrased")
     assert (lesson.domain, lesson.example.truth) == (OWN, Truth(None))
 
 
@@ -132,9 +132,7 @@ def test_lessons_that_hardly_weigh_are_drawn_so_that_labels_stay_as_sure_as_they
     )
     noise = report.noise
     assert noise is not None
-    light = [
-        one.example.weight for one in found if one.domain is not None and one.example.extra["outcome"] == "accepted"
-    ]
+    light = [one.example.weight for one in found if one.domain is not None and one.example.extra[MARK] == "accepted"]
     assert set(light) == {0.02}
     right, wrong = (
         sum(one.example.weight for one in found if (one.domain is None) is of_right) for of_right in (True, False)
@@ -155,8 +153,11 @@ def test_notes_say_what_was_estimated_and_whose_outcomes_do_not_count() -> None:
 # ----------------------------------------------------------------------------------------------------------- training
 
 
-def log(folder: Path, n: int = 900, labelled: float = 0.3, lies: float = 0.0) -> Path:
-    """A log of calibrated answers, some of known truth, all others with an outcome, a share of which is false."""
+def log(folder: Path, n: int = 900, labelled: float = 0.3, lies: float = 0.0, *, both: bool = False) -> Path:
+    """A log of calibrated answers, some of known truth, all others with an outcome, a share of which is false.
+
+    `both`: those of known truth have an outcome, too.
+    """
     rng = np.random.default_rng(0)
     times = iter(range(10**9, 10**9 + n))
     with AnswerLog(folder, clock=lambda: float(next(times, 10**9 + n))) as answers:
@@ -167,6 +168,8 @@ def log(folder: Path, n: int = 900, labelled: float = 0.3, lies: float = 0.0) ->
             if rng.random() >= labelled:
                 honest = rng.random() >= lies
                 fields = {"outcome": "accepted" if (owner == OWN) == honest else "rejected"}
+            elif both:
+                fields["outcome"] = "accepted" if owner == OWN else "rejected"
             answers.append(line(i, p, **fields))
     return folder
 
@@ -181,8 +184,9 @@ def trained(data: Path, folder: Path, *, outcomes: bool) -> TrainingOutcome:
     return run(task, progress=lambda *_: None, figures=lambda _: None)
 
 
-def test_lessons_train_and_nothing_is_measured_on_them(tmp_path: Path) -> None:
-    data = log(tmp_path / "log")
+@pytest.mark.parametrize("both", [False, True])
+def test_lessons_train_and_nothing_is_measured_on_them(tmp_path: Path, both: bool) -> None:
+    data = log(tmp_path / "log", both=both)
     without, now = trained(data, tmp_path / "a", outcomes=False), trained(data, tmp_path / "b", outcomes=True)
     assert without.lessons is None
     assert now.kind == "built", now.reason

@@ -92,6 +92,13 @@ def test_a_case_is_written_as_it_is_read(kind: Any) -> None:
     assert one.name == f"lights {kind} rain-1"
 
 
+@pytest.mark.parametrize(("id", "named"), [("rain-1", "rain-1"), ("ask 1", None), ("", None), (7, "7"), (None, None)])
+def test_a_case_without_a_name_has_its_requests_id_or_a_digest(id: Any, named: str | None) -> None:
+    one = case("must_win", id=id)
+    assert one.notes.name == named or (named is None and len(one.notes.name or "") == 12)
+    assert one.request.id is None
+
+
 @pytest.mark.parametrize(
     ("line", "seen"),
     [
@@ -282,6 +289,16 @@ def test_without_cases_there_is_nothing_to_fail_and_options_that_do_nothing_are_
     ):
         done = arbitrank("suite", "lights", *given, **where)
         assert (done.returncode, seen in done.stderr) == (2, True), done.stderr
+
+
+def test_names_that_are_mistaken_are_told(tmp_path: Path, arbitrank: Any, where: dict[str, str]) -> None:
+    twice = file(tmp_path / "w.jsonl", {**LINE, "name": "more"}, {**LINE, "id": "more"})
+    done = arbitrank("suite", "lights", "--must-win", str(twice), **where)
+    assert (done.returncode, "'more' names several cases, expected a name of its own" in done.stderr) == (2, True)
+    once = str(file(tmp_path / "w.jsonl", LINE))
+    done = arbitrank("suite", "ligths", "--must-win", once, **where)
+    assert (done.returncode, "no domain 'ligths' is installed or in" in done.stderr) == (0, True), done.stderr
+    assert "is installed" not in arbitrank("suite", "lights", "--must-win", once, **where).stderr
 
 
 def test_files_of_two_kinds_are_set_at_once_without_their_words(

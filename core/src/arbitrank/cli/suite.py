@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -142,6 +143,8 @@ def _change(
         with os_errors(DataError, f"{path}: cannot be read"):
             content = read_regular(path, MAX_SUITE)
         cases = cases_of(domain, {kind: content}, str(path))
+        if again := [name for name, n in Counter(case.notes.name for case in cases).items() if n > 1]:
+            raise InputError(f"{path}: {again[0]!r} names several cases, expected a name of its own for each")
         contents[kind] = b"".join(encoded(case.redacted(redact)) for case in cases)
 
     def change(before: Contents) -> Contents:
@@ -154,7 +157,15 @@ def _change(
     cases = cases_of(domain, read_suites(store.suite_history(domain), domain))
     counts = ", ".join(f"{kind} {sum(case.kind == kind for case in cases)}" for kind in KINDS)
     click.echo(f"suites of {domain} in {store}: {counts}" + ("" if made else "; nothing has changed"))
+    _note_unknown(store, domain)
     _note_conflicts(store, domain)
+
+
+def _note_unknown(store: Store, domain: str) -> None:
+    """Note on standard error where no domain of this name is installed here or has versions in the store."""
+    installed = {one.name for one in discover()}
+    if domain not in installed and not store.history(domain):
+        options.note(f"no domain {domain!r} is installed or in {store} (known: {', '.join(sorted(installed))})")
 
 
 def _note_conflicts(store: Store, domain: str) -> None:
@@ -221,4 +232,5 @@ def _made(case: Case, new: bool, store: Store, *, as_json: bool) -> None:
     else:
         demand = "its truth" if case.truth is not None else "any other answer"
         click.echo(f"{case.name} in {store}: demands {demand}" + ("" if new else "; it was there already"))
+    _note_unknown(store, case.domain)
     _note_conflicts(store, case.domain)

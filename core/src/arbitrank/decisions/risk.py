@@ -209,7 +209,8 @@ def _sequence(
         passed = ThresholdTest(name, threshold, n, k, most_wrong(k, n, level))
     if passed is not None:
         return passed
-    missing = _missing(wrong[first] / accepted[first], n, risk, level, len(test))
+    rate = (wrong[first] + k) / (accepted[first] + n)  # of both parts: the test alone failed, perhaps by chance
+    missing = _missing(rate, n, risk, level, len(test))
     return ThresholdTest(name, None, n, k, most_wrong(k, n, level), missing)
 
 

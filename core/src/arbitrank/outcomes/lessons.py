@@ -26,8 +26,8 @@ from arbitrank.wire.requests import Logged
 
 Kind = Literal["accepted", "rejected", "rephrased"]
 
-MARK = "outcome"
-"""The key of an example's `extra` that says which kind of lesson it is."""
+MARK = "arbitrank_lesson"
+"""The key of an example's `extra` that says which kind of lesson it is, and that no line of a log has."""
 
 SHARE = 1.0
 """The weight of all lessons together, at most, for each labelled request."""

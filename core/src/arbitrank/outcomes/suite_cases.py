@@ -153,7 +153,10 @@ def cases_of(domain: str, contents: Contents, called: str = "suites") -> list[Ca
 
 
 def case_of(domain: str, kind: SuiteKind, raw: bytes | str) -> Case:
-    """The case of a line; one without a name has a digest of its request for it. Raises `InputError`."""
+    """The case of a line. Raises `InputError`.
+
+    One without a name has its request's id for it, where that can be a name, else a digest of the request.
+    """
     keys = json_object(raw)
     if all(keys.get(key) is None for key in ("utterance", "hypotheses", "text")):
         raise InputError("neither utterance nor hypotheses, expected one of them")
@@ -164,7 +167,8 @@ def case_of(domain: str, kind: SuiteKind, raw: bytes | str) -> Case:
         raise InputError(str(error)) from None
     request = request_of(line)
     if notes.name is None:
-        notes = replace(notes, name=key_of(request, line.utterance_hash)[:12])
+        usable = line.id is not None and len(line.id) <= _LONGEST and _NAME.fullmatch(line.id)
+        notes = replace(notes, name=line.id if usable else key_of(request, line.utterance_hash)[:12])
     return Case(domain, kind, request, notes, line.truth, line.utterance_hash)
 
 
