@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import permutations
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from click.testing import CliRunner
 from starlette.exceptions import HTTPException
 from waiting import until
 
+from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.period import begin, begin_in
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.cli.main import cli
@@ -358,10 +360,37 @@ def test_memory_is_bounded_and_the_counters_count_all(monkeypatch: pytest.Monkey
     assert collected.bad == 1
 
 
+def test_of_truths_the_latest_counts_in_any_order_and_none_that_names_another_session() -> None:
+    for places in permutations(range(4)):
+        collected = Collector()
+        said = [
+            line(1),
+            *(
+                msgspec.json.encode(Feedback(id="1", truth=Truth(domain), time=when, session=session))
+                for domain, when, session in (("pears", START + 2, None), ("apples", START + 1, None))
+            ),
+            truth_line(2),
+        ]
+        for place in places:
+            collected.line("log:1", said[place])
+        (row,) = collected.rows()
+        assert row.truth == Truth("pears")
+    asked = json.loads(line(1)) | {"session": "own"}
+    for other in ("another", "own"):
+        collected = Collector()
+        collected.line("log:1", msgspec.json.encode(asked))
+        collected.line("log:1", msgspec.json.encode(Feedback(id="1", truth=Truth("pears"), session=other)))
+        assert [row.truth for row in collected.rows()] == [Truth("pears") if other == "own" else None]
+
+
 def test_a_log_that_grows_is_read_once_and_by_whole_lines(tmp_path: Path) -> None:
     follower = LogFollower(tmp_path / "log")
     follower.look()
+    assert follower.problem is None, "nothing was logged so far"
+    (tmp_path / "log").write_text("")
+    follower.look()
     assert "cannot be read" in (follower.problem or "")
+    (tmp_path / "log").unlink()
     (tmp_path / "log").mkdir()
     path = tmp_path / "log" / "20261120T124605.123456Z-4711-000001.jsonl"
     path.write_bytes(line(1) + b"\n" + line(2)[:30])

@@ -110,12 +110,27 @@ _SESSIONS = 8
 """Sessions whose reactions to one request are kept."""
 
 
-class _KnownTruth(NamedTuple):
-    """A truth, when it was reported, and the session that it names."""
+class KnownTruth(NamedTuple):
+    """A truth that was reported, when, and the session that it names; no time where that is yet to come."""
 
     truth: Truth
     time: float | None
     session: str | None
+
+    @classmethod
+    def of(cls, feedback: Feedback, now: float) -> KnownTruth | None:
+        """The truth of feedback, None where it has none; `now` in seconds since 1970."""
+        if feedback.truth is None:
+            return None
+        return cls(feedback.truth, None if _ahead(feedback, now) else feedback.time, feedback.session)
+
+    def is_of(self, session: Any) -> bool:
+        """True for the truth of a request of this session, which may be raw."""
+        return not _of_another(self.session, session)
+
+    def comes_after(self, known: float | None) -> bool:
+        """True where it takes the place of one that was reported before it, at a time that may be unknown."""
+        return not _later(known, self.time)
 
 
 class FeedbackUse(NamedTuple):
@@ -154,7 +169,7 @@ class FeedbackById:
     """
 
     def __init__(self, now: float | None = None) -> None:
-        self._truths: dict[str, _KnownTruth] = {}
+        self._truths: dict[str, KnownTruth] = {}
         self._reactions: dict[str, Reaction] = {}
         self._repeated = self._future = 0
         self._now = time.time() if now is None else now
@@ -164,11 +179,11 @@ class FeedbackById:
         feedback = read_feedback(where, line)
         if isinstance(feedback, BadLine):
             return
-        ahead = feedback.time is not None and feedback.time > self._now + CLOCKS
-        if feedback.truth is not None:
-            known = _KnownTruth(feedback.truth, None if ahead else feedback.time, feedback.session)
-            self._add_truth(feedback.id, known)
-        if feedback.outcome is not None and ahead:
+        if (known := KnownTruth.of(feedback, self._now)) is not None:
+            before = self._truths.get(feedback.id)
+            if before is None or known.comes_after(before.time):
+                self._truths[feedback.id] = known
+        if feedback.outcome is not None and _ahead(feedback, self._now):
             self._future += 1
         elif feedback.outcome is not None:
             reaction = Reaction(feedback.outcome, feedback.called, feedback.time, feedback.session)
@@ -207,11 +222,6 @@ class FeedbackById:
         """The reaction to the answer of a request, None where there is none that can be."""
         return self._meet(head.id, head.time, head.session)
 
-    def _add_truth(self, id: str, new: _KnownTruth) -> None:
-        known = self._truths.get(id)
-        if known is None or not _later(known.time, new.time):
-            self._truths[id] = new
-
     def _add_reaction(self, id: str, new: Reaction) -> None:
         newest = self._reactions.get(id)
         if newest is None:
@@ -229,7 +239,7 @@ class FeedbackById:
 
     def _truth(self, id: str | None, session: Any) -> Truth | None:
         known = None if id is None else self._truths.get(id)
-        return None if known is None or _of_another(known.session, session) else known.truth
+        return known.truth if known is not None and known.is_of(session) else None
 
     def _meet(self, id: str | None, answered: float | None, session: Any) -> Reaction | None:
         if id is None or (newest := self._reactions.get(id)) is None:
@@ -246,6 +256,10 @@ class FeedbackById:
                 one.use |= JOINED
                 found = one
         return found
+
+
+def _ahead(feedback: Feedback, now: float) -> bool:
+    return feedback.time is not None and feedback.time > now + CLOCKS
 
 
 def _later(one: float | None, other: float | None) -> bool:

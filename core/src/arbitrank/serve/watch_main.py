@@ -89,7 +89,7 @@ class ServiceWatch:
         if self._outdated(report):
             report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
         report = with_suites(report, self._suites, self._commands)
-        if self._start.outcomes:
+        if self._start.outcomes and collected.latest:  # something was logged
             report = self._with_proposals(report)
         self._write(REPORT, report)
         write_gauges(WorkerGauges(NAME, os.getpid(), time(), samples_of(report)), Path(self._start.folder), NAME)

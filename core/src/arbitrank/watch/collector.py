@@ -10,13 +10,13 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from time import time
 
 import msgspec
 
-from arbitrank.answerlog.feedback import Feedback
+from arbitrank.answerlog.feedback import Feedback, KnownTruth
 from arbitrank.answerlog.joining import head_of
 from arbitrank.errors import InputError
-from arbitrank.values import Truth
 from arbitrank.watch.columns import Columns
 from arbitrank.watch.rows import WatchedRow, row_of
 from arbitrank.wire.json_lines import BadLine
@@ -89,13 +89,19 @@ def _count(counter: Counter[tuple[str, object]] | Counter[tuple[str, str]], key:
         counter[key] += 1  # type: ignore[index]
 
 
+def _learn(row: WatchedRow, known: KnownTruth) -> None:
+    if known.is_of(row.session) and known.comes_after(row.told):
+        row.learn(known.truth)
+        row.told = known.time
+
+
 class Collector:
     """Rows of a log, line by line in any order. Not thread-safe. `skipped` counts lines without an answer or a time."""
 
     def __init__(self, seed: int = 0) -> None:
         self._slots: dict[float, LogSlot] = {}
         self._by_id: dict[str, WatchedRow] = {}
-        self._early: OrderedDict[str, Truth] = OrderedDict()
+        self._early: OrderedDict[str, KnownTruth] = OrderedDict()
         self._random = random.Random(seed)
         self.latest = 0.0
         self.skipped = self.bad = 0
@@ -111,8 +117,8 @@ class Collector:
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 self.bad += 1
             else:
-                if feedback.truth is not None:
-                    self.truth(feedback.id, feedback.truth)
+                if (known := KnownTruth.of(feedback, time())) is not None:
+                    self._truth(feedback.id, known)
         else:
             try:
                 row = row_of(decode_logged(line))
@@ -124,12 +130,12 @@ class Collector:
                 else:
                     self.row(row)
 
-    def truth(self, id: str, truth: Truth) -> None:
+    def _truth(self, id: str, known: KnownTruth) -> None:
         """Note a request's truth; the latest counts."""
         if (row := self._by_id.get(id)) is not None:
-            row.learn(truth)
-        else:
-            self._early[id] = truth
+            _learn(row, known)
+        elif (before := self._early.get(id)) is None or known.comes_after(before.time):
+            self._early[id] = known
             if len(self._early) > _EARLY:
                 self._early.popitem(last=False)
 
@@ -144,8 +150,8 @@ class Collector:
             slot = self._slots[start] = LogSlot(start)
             self._forget()
         slot.add(row)
-        if row.id is not None and (truth := self._early.pop(row.id, None)) is not None:
-            row.learn(truth)
+        if row.id is not None and (known := self._early.pop(row.id, None)) is not None:
+            _learn(row, known)
         place = len(slot.rows)
         if place >= ROWS:
             place = self._random.randrange(slot.n)

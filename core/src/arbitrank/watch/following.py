@@ -33,6 +33,8 @@ class LogFollower:
         self.problem, now = None, datetime.now(UTC)
         try:
             paths = segments(self.folder)
+        except FileNotFoundError:  # nothing was logged so far
+            paths = []
         except OSError as error:
             self.problem = f"{self.folder}: cannot be read: {error}"
             return

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from arbitrank.semer import entirely_right, same_reading
 from arbitrank.values import DomainReport, Hypothesis, Ranked, Truth
-from arbitrank.wire.requests import Logged
+from arbitrank.wire.requests import Logged, identity
 
 CONTEXT = ("device", "has_screen", "locale")
 """Context keys by whose values claims are broken down."""
@@ -51,7 +51,7 @@ class WatchedRow:
 
     `chances` are P(domain) in the answer; `wanted` names the domains that claim it whatever the others do. `first`
     is the answer's first reading, `baseline` that of R0 with the product of its confidences; `rights` says which of
-    these, by name, are entirely right.
+    these, by name, are entirely right. `told` is when the truth was reported, as far as is known.
     """
 
     id: str | None
@@ -67,6 +67,8 @@ class WatchedRow:
     first: Ranked | None = None
     baseline: FirstReading | None = None
     rights: Mapping[str, bool] = field(default_factory=lambda: _UNKNOWN)
+    session: str | None = None
+    told: float | None = None
 
     @property
     def readings(self) -> dict[str, FirstReading]:
@@ -117,6 +119,7 @@ def row_of(line: Logged) -> WatchedRow | None:
         id=line.id, time=line.time, domains=domains, chances=chances, head=None if chosen is None else chosen.domain,
         wanted=tuple(name for name, one in domains.items() if _wants(one)), context=_context(line.context),
         length=line.length, first=answer.best, baseline=_baseline(line, best),
+        session=identity(line.session),
     )  # fmt: skip
     if line.truth is not None:
         row.learn(line.truth)
