@@ -138,6 +138,10 @@ def test_without_a_version_before_there_is_nothing_to_roll_back_to(store: Store,
     store.promote("lights", versions[0])
     with pytest.raises(InputError, match=r"no previous version .* run: arbitrank rollback lights --to-package"):
         store.rollback("lights")
+    number, state = store.state("lights")
+    store.change("lights", "shrink", msgspec.structs.replace(state, temperature=2.0), number)
+    with pytest.raises(InputError, match="run: arbitrank shrink lights --off, which removes its recalibration"):
+        store.rollback("lights")
 
 
 def test_a_first_version_is_taken_back_to_the_packages_weights_and_brought_again(

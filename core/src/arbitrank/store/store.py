@@ -148,8 +148,9 @@ class Store(StoreReader):
                 raise InputError(f"{name}: nothing is stable in {self}: {kind_of(name).fallback}")
             after = states.served_with(replace(state, stable=None, previous=state.stable), None)
         elif state.previous is None:
-            way = f"arbitrank rollback {name} --to-package" if state.stable else f"arbitrank history {name}"
-            raise InputError(f"{name}: no previous version to go back to in {self}; run: {way}")
+            way = f"rollback {name} --to-package" if state.stable else f"history {name}"
+            way = f"shrink {name} --off, which removes its recalibration" if state.served_by is not None else way
+            raise InputError(f"{name}: no previous version to go back to in {self}; run: arbitrank {way}")
         else:
             self._check(name, state.previous)
             entry = self._history(checked_name(name)).entry
