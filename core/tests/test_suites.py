@@ -331,7 +331,7 @@ def test_one_command_makes_an_incident_of_a_logged_answer(
     log.mkdir()
     given = arbitrank("rank", input=json.dumps({**LINE, "id": "3f", "session": "s1"}), **where)
     row = {**LINE, "id": "3f", "session": "s1", "time": 1_796_000_000.0, "answer": json.loads(given.stdout)}
-    rows = [row, {"id": "3f", "truth": {"domain": "shades", "intent": "Do"}}]
+    rows = [row, {**row, "id": "5f", "recognised": True}, {"id": "3f", "truth": {"domain": "shades", "intent": "Do"}}]
     file(log / "20261201T000000.000000Z-1-000001.jsonl", *rows)
     notes = ("--reason", "not the lamp", "--owner", "shade-team")
     done = arbitrank("incident", "3f", "--log", str(log), *notes, **where)
@@ -346,6 +346,11 @@ def test_one_command_makes_an_incident_of_a_logged_answer(
     assert (done.returncode, "owner shade-team, not the lamp): answered lights Do" in done.stdout) == (1, True)
     done = arbitrank("incident", "3f", "--log", str(log), "--domain", "shades", "--name", "lamp", **where)
     assert "shades incidents lamp in" in done.stdout
+    done = arbitrank("incident", "5f", "--log", str(log), "--words", "drop", "--name", "mute", **where)
+    assert (done.returncode, "lights incidents mute in" in done.stdout) == (0, True), done.stderr
+    dropped = read_suites(store.suite_history("lights"), "lights")["incidents"].splitlines()[-1]
+    assert (b"utterance" in dropped.replace(b"utterance_length", b""), b'"hypotheses":[{' in dropped) == (False, True)
+    assert arbitrank("suite", "lights", "--remove", "mute", **where).returncode == 0
     done = arbitrank("incident", "4f", "--log", str(log), **where)
     assert (done.returncode, "no request with the id '4f'" in done.stderr) == (2, True)
     out = tmp_path / "out"

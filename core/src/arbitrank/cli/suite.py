@@ -219,7 +219,9 @@ def incident(
         notes = CaseNotes(name=name or id, date=today, reason=reason, owner=owner)
     except ValueError as error:
         raise InputError(f"{error}; name the case: --name NAME") from None
-    case = incident_of(line, notes, domain).redacted(redactor(words, words_key))
+    redact = redactor(words, words_key)
+    # Before it is made a case, which of words that will be recognised again holds no hypotheses.
+    case = incident_of(line if redact is None else redact.line(line), notes, domain)
     made = change_suites(
         store.suite_history(case.domain), case.domain, lambda before: with_case(case, before), store.key
     )
