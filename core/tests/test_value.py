@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from arbitrank.answerlog.feedback import Feedback, UnusedFeedback
 from arbitrank.answerlog.joining import feedback_use, view
-from arbitrank.answerlog.reader import read_log
+from arbitrank.answerlog.reader import lines_of, read_log
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
@@ -522,6 +522,33 @@ def test_processes_together_count_them_as_each_reads_its_own(exchange: ReplayPla
     assert unused_in(whole, copied) == unused_in(valued(exchange, copied), copied) == expected
     assert (len(whole.rows), whole.silent) == (1_200, 0)
     assert unused_in(valued(exchange, log), changed_log(tmp_path, [])) == UnusedFeedback()
+
+
+def test_a_log_gives_the_rows_of_the_file_of_its_requests_with_their_feedback(
+    exchange: ReplayPlan, log: Path, tmp_path: Path
+) -> None:
+    """Requests of a log are decoded before their feedback is joined, those of a file after it."""
+    copied = tmp_path / "log"
+    shutil.copytree(log, copied)
+    with AnswerLog(copied) as more:
+        more.feedback(Feedback(id="r1", outcome="rejected", session="another"))
+        more.feedback(Feedback(id="r2", outcome="accepted", session="s1", called="other"))
+        more.feedback(Feedback(id="r3", truth=Truth("pears", "Eat")))
+        more.feedback(Feedback(id="r4", truth=Truth("apples", "Eat"), outcome="rejected"))
+    line = next(iter(sorted(copied.iterdir())[0].open("rb")))
+    own, bad = line.replace(b'"r0"', b'"own"')[:-2] + b',"outcome":"accepted"}\n', line[:40] + b"\n"
+    quiet = line.replace(b'"r0"', b'"quiet"')
+    odd = line.replace(b'"utterance":"fruit"', b'"utterance":["fruit"]')
+    (copied / "20380119T031407.000000Z-1-000001.jsonl").write_bytes(
+        own + quiet + bad + odd + b'{"id":"r0","outcome":1}\n'
+    )
+    file = tmp_path / "joined.jsonl"
+    file.write_bytes(b"".join(one for _, one in lines_of(view(copied)) if isinstance(one, bytes)))
+    found, joined = valued(exchange, copied), valued(exchange, file)
+    assert found.rows.tobytes() == joined.rows.tobytes()
+    assert (found.silent, found.left_out) == (joined.silent, joined.left_out)
+    assert (len(found.rows), found.silent) == (1_201, 1)
+    assert (found.bad_lines, joined.bad_lines) == (3, 1)  # but one is no JSON of a log
 
 
 def test_questions_and_none_are_actions_too() -> None:

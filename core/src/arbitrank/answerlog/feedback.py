@@ -177,8 +177,11 @@ class FeedbackById:
     def add(self, where: str, line: bytes) -> None:
         """Add a line of feedback, if it can be read."""
         feedback = read_feedback(where, line)
-        if isinstance(feedback, BadLine):
-            return
+        if not isinstance(feedback, BadLine):
+            self.take(feedback)
+
+    def take(self, feedback: Feedback) -> None:
+        """Add feedback that has been read."""
         if (known := KnownTruth.of(feedback, self._now)) is not None:
             before = self._truths.get(feedback.id)
             if before is None or known.comes_after(before.time):
@@ -208,6 +211,10 @@ class FeedbackById:
         if reaction is not None:
             line = replace(line, outcome=reaction.outcome, called=reaction.called or line.called)
         return line
+
+    def only_reaction_to(self, id: str) -> bool:
+        """True where a reaction names a request, and no truth does."""
+        return id in self._reactions and id not in self._truths
 
     def use(self) -> FeedbackUse:
         """The use that the requests which were joined so far have made."""

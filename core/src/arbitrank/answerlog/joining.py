@@ -15,13 +15,21 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 
-from arbitrank.answerlog.feedback import Feedback, FeedbackById, FeedbackUse, LineHead, read_feedback
+from arbitrank.answerlog.feedback import (
+    Feedback,
+    FeedbackById,
+    FeedbackUse,
+    LineHead,
+    read_feedback,
+)
 from arbitrank.answerlog.segments import segments
-from arbitrank.errors import DataError, os_errors
+from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.wire.json_lines import MAX_LINE, BadLine
+from arbitrank.wire.requests import Logged, decode_logged
 
+_ID, _REACTION = b'{"id":"', b'"outcome":"'  # as the log writes them
 _BUFFER = 1 << 18  # bytes that are read at once: lines of some kilobytes would else be put together
 _TORN = "ends in the middle of a line: its writer was killed, or is writing it now; skipped"
 
@@ -71,7 +79,16 @@ def size_of(path: Path) -> int:
         return 0
 
 
+class _FeedbackLine(Feedback, frozen=True, kw_only=True):
+    """Feedback with the fields that only a request has, undecoded."""
+
+    utterance: Raw | UnsetType = UNSET
+    hypotheses: Raw | UnsetType = UNSET
+    answer: Raw | UnsetType = UNSET
+
+
 _decode_head = msgspec.json.Decoder(LineHead).decode
+_decode_feedback = msgspec.json.Decoder(_FeedbackLine).decode
 
 
 def head_of(where: str, line: bytes) -> LineHead | BadLine:
@@ -95,24 +112,61 @@ def joined_lines(
     are read. `labelled`: only requests with a truth, all numbered. At the end `use` is called with the use that was
     made of the log's reactions.
     """
-    feedback, number = _feedback(log), 0
-    for where, line in raw_lines(log):
-        head = None if isinstance(line, BadLine) or _is_request(line) else _head_or_feedback(where, line)
-        if isinstance(head, Feedback):
-            continue
-        number += 1
-        if own is not None and not own(number):
-            continue
+    feedback = _feedback(log)
+    for number, where, line, head in _requests(log, own):
         if isinstance(line, BadLine):
             yield number, where, line
             continue
-        head = head or head_of(where, line)
-        if isinstance(head, BadLine):
-            yield number, where, head
-        elif not labelled or head.truth is not UNSET or feedback.truth(head) is not None:
-            yield number, where, feedback.joined(line, head)
+        known = head or head_of(where, line)
+        if isinstance(known, BadLine):
+            yield number, where, known
+        elif not labelled or known.truth is not UNSET or feedback.truth(known) is not None:
+            yield number, where, feedback.joined(line, known)
     if use is not None:
         use(feedback.use())
+
+
+def reacted_requests(
+    log: LogView,
+    *,
+    own: Callable[[int], bool] | None = None,
+    use: Callable[[FeedbackUse], object] | None = None,
+) -> Iterator[tuple[int, Logged | BadLine | None]]:
+    """The requests of `joined_lines` with their feedback, decoded; None in the place of each without a reaction."""
+    feedback = _feedback(log)
+    for number, where, line, head in _requests(log, own):
+        yield number, line if isinstance(line, BadLine) else _reacted(feedback, where, line, head)
+    if use is not None:
+        use(feedback.use())
+
+
+def _reacted(feedback: FeedbackById, where: str, line: bytes, head: LineHead | None) -> Logged | BadLine | None:
+    try:
+        if head is None and feedback.only_reaction_to(_first_id(line)):  # then it is decoded once
+            request = decode_logged(line)
+            joined = feedback.with_feedback(request)
+            return joined if joined is not request or has_reaction(line) else None
+    except InputError:
+        pass  # its head shows if it has a reaction at all
+    known = head or head_of(where, line)
+    if isinstance(known, BadLine):
+        return known
+    line = feedback.joined(line, known)
+    try:
+        return decode_logged(line) if has_reaction(line) else None
+    except InputError as error:
+        return BadLine(where, str(error))
+
+
+def _first_id(line: bytes) -> str:
+    """The id that a line begins with, as the log writes it; empty where it begins otherwise."""
+    begin = len(_ID)
+    return str(line[begin : line.find(b'"', begin)], "utf-8", "replace") if line.startswith(_ID) else ""
+
+
+def has_reaction(line: bytes) -> bool:
+    """True where the line of a request holds a reaction; that of feedback is joined at its end."""
+    return line.rfind(_REACTION) >= 0
 
 
 def feedback_use(log: LogView) -> FeedbackUse:
@@ -125,7 +179,29 @@ def feedback_use(log: LogView) -> FeedbackUse:
     return feedback.use()
 
 
+def _requests(
+    log: LogView, own: Callable[[int], bool] | None
+) -> Iterator[tuple[int, str, bytes | BadLine, LineHead | None]]:
+    """The numbered requests and bad lines that are one's `own`, each with `FILE:LINE` and its head, if it is known."""
+    number = 0
+    for where, line in raw_lines(log):
+        head = None if isinstance(line, BadLine) or _is_request(line) else _head_or_feedback(where, line)
+        if isinstance(head, Feedback):
+            continue
+        number += 1
+        if own is not None and not own(number):
+            continue
+        yield (number, where, head, None) if isinstance(head, BadLine) else (number, where, line, head)
+
+
 def _head_or_feedback(where: str, line: bytes) -> LineHead | Feedback | BadLine:
+    """A line of feedback, decoded once; else the head of a request, or the problem where it is neither."""
+    try:
+        found = _decode_feedback(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        found = None
+    if found is not None and UNSET is found.utterance is found.hypotheses is found.answer:
+        return found
     head = head_of(where, line)
     return read_feedback(where, line) if isinstance(head, LineHead) and head.is_feedback else head
 
@@ -135,9 +211,9 @@ def _feedback(log: LogView) -> FeedbackById:
     feedback = FeedbackById()
     for where, line in raw_lines(log):
         if not isinstance(line, BadLine) and not _is_request(line):
-            head = head_of(where, line)
-            if isinstance(head, LineHead) and head.is_feedback:
-                feedback.add(where, line)
+            found = _head_or_feedback(where, line)
+            if isinstance(found, Feedback):
+                feedback.take(found)
     return feedback
 
 

@@ -78,10 +78,13 @@ class ReplayWork:
 
     def share(self, some: Iterable[Lines], path: Requests) -> Replayed:
         """The results of some chunks."""
+        return self._replayed(self._chunk(lines, path) for lines in some)
+
+    def _replayed(self, rows: Iterable[Rows]) -> Replayed:
+        """The results with the rows of some chunks, which are computed here."""
         self.found = Replayed(broken=dict(self.broken))
         with threadpool_limits(1):
-            rows = [self._chunk(lines, path) for lines in some]
-        self.found.rows = np.concatenate([self.found.rows, *rows])
+            self.found.rows = np.concatenate([self.found.rows, *rows])
         return self.found
 
     def _chunk(self, raw: Lines, path: Requests) -> Rows:

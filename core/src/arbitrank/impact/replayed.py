@@ -14,7 +14,7 @@ from arbitrank.answerlog.feedback import FeedbackUse
 from arbitrank.errors import InputError
 from arbitrank.evaluate.segments import Situation
 from arbitrank.impact.flips import ROW, Flip, Rows, worst
-from arbitrank.impact.work import Lines, Requests
+from arbitrank.impact.work import ReactedLines, Requests
 from arbitrank.wire.json_lines import BadLine, place
 from arbitrank.wire.requests import Logged, decode_logged
 
@@ -106,14 +106,16 @@ def together(shares: Sequence[Replayed]) -> Replayed:
     return whole
 
 
-def decoded(raw: Lines, path: Requests, since: float | None, found: Replayed) -> tuple[list[int], list[Logged]]:
+def decoded(raw: ReactedLines, path: Requests, since: float | None, found: Replayed) -> tuple[list[int], list[Logged]]:
     """The numbers and requests of some lines, of those that were answered `since` then; bad ones are counted."""
     numbers, lines = [], []
     for number, line in raw:
         try:
             if isinstance(line, BadLine):
                 raise InputError(line.reason)
-            logged = decode_logged(line)
+            if line is None:
+                continue
+            logged = decode_logged(line) if isinstance(line, bytes) else line
             if since is None or (logged.time is not None and logged.time >= since):
                 lines.append(logged)
                 numbers.append(number)

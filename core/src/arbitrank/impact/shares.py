@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -45,7 +46,9 @@ def shares(
         return
     sent = None if jobs == 1 else sendable(plan)
     if sent is None:
-        yield work(plan).share(Chunks(requests), requests)
+        with _rarely_collected():
+            found = work(plan).share(Chunks(requests), requests)
+        yield found
         return
     from joblib import Parallel, delayed, parallel_config
 
@@ -59,5 +62,17 @@ def shares(
 
 def _share(work: Callable[[P], Work[R]], plan: P, requests: Requests, k: int, of: int) -> R:
     """The result of every `of`-th chunk of the file, from the k-th on: all that this process does."""
-    gc.set_threshold(_YOUNG)
-    return work(plan).share(Chunks(requests, k, of), requests)
+    with _rarely_collected():
+        return work(plan).share(Chunks(requests, k, of), requests)
+
+
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """Garbage is searched for cycles less often meanwhile."""
+    before = gc.get_threshold()
+    if 0 < before[0] < _YOUNG:
+        gc.set_threshold(_YOUNG, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arbitrank.answerlog.feedback import UnusedFeedback
-from arbitrank.answerlog.joining import LogView, feedback_use, view, written_since
+from arbitrank.answerlog.joining import LogView, feedback_use, has_reaction, view, written_since
 from arbitrank.domain import Model
 from arbitrank.impact.batch_scores import Brought, DomainReadings, brought_of
 from arbitrank.impact.flips import ROW, SIDES, Rows, Side, fill_side
@@ -32,15 +32,12 @@ from arbitrank.impact.replay import ReplayWork
 from arbitrank.impact.replayed import Replayed, decoded, together
 from arbitrank.impact.shares import shares
 from arbitrank.impact.valued import ValueReport, value_of
-from arbitrank.impact.work import Chunks, Lines, Requests
+from arbitrank.impact.work import Chunks, Lines, ReactedLines, Requests
 from arbitrank.semer import same_reading
-from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import Logged
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
-
-_REACTION = b'"outcome":"'
 
 Claims = Sequence[Mapping[str, LoggedClaim] | None]
 
@@ -75,14 +72,14 @@ class ValueWork(ReplayWork):
 
     def share(self, some: Iterable[Lines], path: Requests) -> Replayed:
         """The results of some chunks, with the reactions that were not joined where these are counted on the way."""
-        found = super().share(some, path)
+        chunks: Iterable[ReactedLines] = some.reacted() if isinstance(some, Chunks) else some
+        found = self._replayed(self._chunk(lines, path) for lines in chunks)
         found.use = some.use if isinstance(some, Chunks) else None
         return found
 
-    def _chunk(self, raw: Lines, path: Requests) -> Rows:
+    def _chunk(self, raw: ReactedLines, path: Requests) -> Rows:
         """The rows of the lines with a reaction."""
-        # Feedback is joined at the end of a line.
-        reacted = [(number, line) for number, line in raw if isinstance(line, BadLine) or line.rfind(_REACTION) >= 0]
+        reacted = [(n, line) for n, line in raw if line and (not isinstance(line, bytes) or has_reaction(line))]
         self.found.silent += len(raw) - len(reacted)
         numbers, lines = decoded(reacted, path, self.plan.since, self.found)
         if not lines:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from arbitrank.answerlog.feedback import FeedbackUse
-from arbitrank.answerlog.joining import LogView
+from arbitrank.answerlog.joining import LogView, reacted_requests
 from arbitrank.answerlog.reader import lines_of
 from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.requests import Logged
 
 CHUNK = 256
 """Requests that are scored at once."""
@@ -19,7 +20,11 @@ _TASK = 8
 """Chunks of a task: some seconds of work, beside which its transport to a cluster counts for little."""
 
 Lines = Sequence[tuple[int, bytes | BadLine]]
+ReactedLines = Sequence[tuple[int, bytes | BadLine | Logged | None]]
+"""Lines of which some are decoded already; None is a request without a reaction."""
+
 Requests = Path | LogView
+L = TypeVar("L")
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -51,15 +56,26 @@ class Chunks:
         self.use: FeedbackUse | None = None
 
     def __iter__(self) -> Iterator[Lines]:
-        lines = lines_of(self._requests, self._own if self._of > 1 else None, self._count)
-        for _, some in groupby(lines, lambda line: _chunk(line[0])):
-            yield [*some]
+        yield from _chunks(lines_of(self._requests, self._own, self._count))
 
-    def _own(self, number: int) -> bool:
-        return _chunk(number) % self._of == self._k
+    def reacted(self) -> Iterator[ReactedLines]:
+        """The chunks of a log with the requests with a reaction decoded; those of a file as they are."""
+        if isinstance(self._requests, LogView):
+            return _chunks(reacted_requests(self._requests, own=self._own, use=self._count))
+        return iter(self)
+
+    @property
+    def _own(self) -> Callable[[int], bool] | None:
+        k, of = self._k, self._of
+        return None if of == 1 else lambda number: _chunk(number) % of == k
 
     def _count(self, use: FeedbackUse) -> None:
         self.use = use
+
+
+def _chunks(lines: Iterable[tuple[int, L]]) -> Iterator[list[tuple[int, L]]]:
+    for _, some in groupby(lines, lambda line: _chunk(line[0])):
+        yield [*some]
 
 
 def _chunk(number: int) -> int:

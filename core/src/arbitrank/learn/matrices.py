@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 
@@ -97,9 +99,11 @@ def plain_matrix(spec: FeatureSpec, requests: Sequence[Request], starts: Starts)
 
 def _confidences(found: Sequence[Hypothesis], spec: FeatureSpec) -> tuple[Floats, Floats]:
     """Confidences of domain, intent and slots, filled and clipped, and indicators of missing ones: shapes (3, N)."""
-    values = np.array(
-        [(h.domain_confidence, h.intent_confidence, h.reading_confidence) for h in found], np.float64
-    ).T.copy()  # None becomes NaN
+    domain, intent = [h.domain_confidence for h in found], [h.intent_confidence for h in found]
+    slots = [h.slots_confidence for h in found]
+    if None in slots:
+        slots = [h.reading_confidence for h in found]
+    values = np.array([domain, intent, slots], np.float64)  # None becomes NaN
     missing = np.isnan(values)
     return np.clip(np.where(missing, np.array(spec.fill)[:, None], values), CLIP, 1.0 - CLIP), missing.astype(
         np.float64
@@ -108,8 +112,8 @@ def _confidences(found: Sequence[Hypothesis], spec: FeatureSpec) -> tuple[Floats
 
 def _entropy(found: Sequence[Hypothesis], intent: Floats, group: Starts, n: int) -> Floats:
     """−Σ p log p over the intents of each request, each with the highest confidence of its readings."""
-    numbers: dict[str, int] = {}
-    codes = np.array([numbers.setdefault(h.intent, len(numbers)) for h in found])
+    numbers = defaultdict[str, int](count().__next__)
+    codes = np.array([numbers[h.intent] for h in found])
     keys = group * len(numbers) + codes
     order = np.argsort(keys, kind="stable")
     begins = np.flatnonzero(np.diff(keys[order], prepend=-1))
