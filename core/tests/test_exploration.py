@@ -143,6 +143,24 @@ def test_workers_together_keep_the_budget(tmp_path: Path) -> None:
     assert 0.9 * 0.02 * n <= spent <= 0.02 * n
 
 
+def test_workers_that_are_replaced_leave_their_counts_to_the_next(tmp_path: Path) -> None:
+    """Of four workers one after another is replaced, again and again, while sessions come back."""
+    workers, spent, n = [ExplorationBudget(tmp_path) for _ in range(4)], 0, 0
+    for swap in range(200):
+        workers[swap % 4].close()  # it writes nothing, so that a kill leaves the same
+        workers[swap % 4] = ExplorationBudget(tmp_path)
+        for _ in range(100):
+            n += 1
+            session = f"session {n * 7919 % 3_001}"
+            drawn = session_draw(DOMAIN, session)
+            spent += drawn < workers[n % 4].take(DOMAIN, 0.02, session, drawn, possible=n % (2 + swap % 5) == 0)
+            assert spent <= 0.02 * n
+    assert 0.9 * 0.02 * n <= spent
+    assert len([*tmp_path.glob("*.counts")]) == 4
+    for one in workers:
+        one.close()
+
+
 def test_processes_side_by_side_have_counts_of_their_own(tmp_path: Path) -> None:
     one, other = ExplorationBudget(tmp_path), ExplorationBudget(tmp_path)
     ask(one, 1)
