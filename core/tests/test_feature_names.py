@@ -12,6 +12,7 @@ from arbitrank.arbitration.arbitrator import Arbitrator, Serving
 from arbitrank.cli import options
 from arbitrank.cli.main import cli
 from arbitrank.feature_names import FeatureWatch, changed, features_of
+from arbitrank.scores import REPEATED
 from arbitrank.values import Hypothesis
 
 
@@ -34,6 +35,8 @@ def hypothesis(**features: float) -> Hypothesis:
         (["a", "b", "c"], ["c"], "features 'a' and 'b' are gone"),
         ([], "abcdefg", "features 'a', 'b', 'c', 'd', 'e' and 2 more are new"),
         (["match"], ["match"], ""),
+        (["match", REPEATED], ["match"], ""),  # the core's own, which hardly ever comes
+        (["match"], ["match", REPEATED], ""),
     ],
 )
 def test_the_difference_is_told_by_names(known: list[str], seen: list[str], text: str) -> None:

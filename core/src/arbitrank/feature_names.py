@@ -43,8 +43,8 @@ class FeatureChange(NamedTuple):
 
 def changed(known: Collection[str], seen: Collection[str]) -> FeatureChange:
     """The difference of the names that the weights know and those that were seen, the core's own feature apart."""
-    gone, new = set(known) - set(seen), set(seen) - set(known) - {REPEATED}
-    return FeatureChange(tuple(sorted(gone)), tuple(sorted(new)))
+    own, come = set(known) - {REPEATED}, set(seen) - {REPEATED}
+    return FeatureChange(tuple(sorted(own - come)), tuple(sorted(come - own)))
 
 
 def note(domain: str, change: FeatureChange) -> str:
