@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
-from arbitrank.shortlist.calibration import CandidateCalibration
+from arbitrank.shortlist.calibration import FEATURES, SIGNS, CandidateCalibration, needed
+from arbitrank.shortlist.calibration_fitting import HeldRequest, OutOfScope, fit
 from arbitrank.shortlist.index import Index
 from arbitrank.shortlist.linear import _NEAREST, LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
@@ -231,6 +233,41 @@ def test_known_requests_out_of_scope_set_the_share_to_expect() -> None:
     assert built.judge("how tall is mount blanc please")[1] > 0.5 > built.judge("a cab please")[1]
 
 
+def test_the_margin_of_the_best_logits_is_a_sign(shortlister: Shortlister) -> None:
+    assert shortlister.linear is not None
+    logits = shortlister.linear.logits("a cab please")
+    assert logits is not None
+    second, first = np.sort(logits)[-2:]
+    _, _, signs = shortlister.first_stage("a cab please")
+    assert dict(zip(SIGNS, signs, strict=True))["margin"] == pytest.approx(first - second)
+    assert shortlister.first_stage("zzz qqq")[2][SIGNS.index("margin")] == 0.0
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_margin_has_a_weight_where_it_predicts_held_out_requests(tells: bool) -> None:
+    rng = np.random.default_rng(1)
+    fits = np.arange(400) < 200
+    signs = rng.normal(size=(400, len(SIGNS)))
+    signs[:, 0] = 1.0
+    if tells:
+        signs[:, SIGNS.index("margin")] += 2.0 * fits
+    held = [HeldRequest(np.ones((1, len(FEATURES))), np.ones(1, np.bool_), one) for one in signs[fits]]
+    found = fit(held, OutOfScope(signs[~fits], np.ones(200), 0.05)).fits
+    assert found is not None
+    assert (found[SIGNS.index("margin")] > 0.5) == tells
+    assert tells or found[SIGNS.index("margin")] == 0.0
+
+
+def test_a_calibration_of_before_has_no_weight_of_the_margin(shortlister: Shortlister, tmp_path: Path) -> None:
+    fits = shortlister.calibration.fits
+    assert fits is not None
+    before = replace(shortlister, calibration=structs.replace(shortlister.calibration, fits=fits[:-1]))
+    save_shortlister(before, tmp_path)
+    none = load_shortlister(tmp_path).judge("a cab please")[1]
+    same = replace(shortlister, calibration=structs.replace(shortlister.calibration, fits=(*fits[:-1], 0.0)))
+    assert none == pytest.approx(same.judge("a cab please")[1])
+
+
 def test_a_mass_shortens_the_list_and_may_empty_it(shortlister: Shortlister) -> None:
     text = "a cab please"
     whole = shortlister.shortlist(text)
@@ -239,6 +276,14 @@ def test_a_mass_shortens_the_list_and_may_empty_it(shortlister: Shortlister) -> 
     assert 0 < len(short) < len(whole)
     assert len(shortlister.shortlist(text, 1, mass=0.999)) == 1
     assert shortlister.shortlist("how tall is everest", mass=0.5, outside=0.99) == ()
+
+
+def test_acceptable_skills_together_count_as_no_more_than_that_one_fits() -> None:
+    """Where P(no skill fits) is above the mass no skill is needed, however many may be acceptable."""
+    assert needed(0.04 * np.array([0.9, 0.8, 0.7]), 0.96, 0.95) == 0
+    assert needed(0.06 * np.array([0.9, 0.8, 0.7]), 0.94, 0.95) == 1
+    assert needed(np.array([0.5, 0.3]), 0.1, 0.95) == 2  # less than 1 in all
+    assert needed(np.array([0.5, 0.3]), 0.0, 1.0) == 2
 
 
 @given(st.floats(0.01, 1.0), st.floats(0.0, 1.0), st.integers(1, 12))

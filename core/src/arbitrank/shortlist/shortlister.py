@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from arbitrank.domain import Domain, Skill
 from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
-from arbitrank.shortlist.calibration import AccountProfile, CandidateCalibration, account_profile, features
+from arbitrank.shortlist.calibration import AccountProfile, CandidateCalibration, account_profile, features, needed
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.cold import ColdStart, Described
@@ -111,7 +111,7 @@ class Shortlister:
         none = self._none(signs, seen, outside)
         p = (1.0 - none) * self.calibration.probabilities(x, signs)
         order = np.argsort(-p, kind="stable")
-        order = order[: min(k, _needed(p[order], none, mass))]
+        order = order[: min(k, needed(p[order], none, mass))]
         best = zip(numbers.take(order).tolist(), p.take(order).tolist(), strict=True)
         return tuple(Candidate(*self.catalogue[number], score) for number, score in best if score >= floor), none
 
@@ -173,8 +173,8 @@ class Shortlister:
         if not signs:
             return _Found(numbers, scores, evidence, linear, np.empty(0))
         told = np.log1p(max(0.0, float(evidence.max(initial=0.0))))
-        highest = 0.0 if logits is None else float(logits.max())
-        own = np.array((1.0, told, highest, self.index.known_words(utterance)))
+        two = np.zeros(1) if logits is None else logits[top(logits, 2)]
+        own = np.array((1.0, told, two.max(), self.index.known_words(utterance), np.ptp(two)))
         return _Found(numbers, scores, evidence, linear, own)
 
     def without_requests(self, numbers: Numbers) -> NDArray[np.bool_]:
@@ -241,14 +241,6 @@ class Shortlister:
             for name, domain in sorted(domains.items())
         }
         return self.with_skills(lacking)
-
-
-def _needed(p: Floats, none: float, mass: float) -> int:
-    """The number of probabilities, best first, that make up that share of their sum, that of none included."""
-    if mass >= 1.0:
-        return len(p)
-    reached = none + np.concatenate([[0.0], np.cumsum(p)])
-    return int(np.searchsorted(reached, mass * reached[-1]))
 
 
 def _skills(name: str, domain: Domain) -> Sequence[Skill]:
