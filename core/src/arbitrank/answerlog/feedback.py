@@ -106,8 +106,7 @@ class Reaction(msgspec.Struct, gc=False):
 
 JOINED, EARLY, OTHER_SESSION, REPEATED = 1, 2, 4, 8
 
-_SESSIONS = 8
-"""Sessions whose reactions to one request are kept."""
+_SESSIONS = 8  # whose reactions to one request are kept
 
 
 class KnownTruth(NamedTuple):
@@ -155,8 +154,7 @@ class FeedbackUse(NamedTuple):
         repeated = unused & REPEATED > 0
         early = (unused & EARLY > 0) & ~repeated
         other = (unused & OTHER_SESSION > 0) & ~repeated & ~early
-        counts = (int(one.sum()) for one in (uses == 0, repeated, early, other))
-        unknown, again, before, elsewhere = counts
+        unknown, again, before, elsewhere = (int(one.sum()) for one in (uses == 0, repeated, early, other))
         return UnusedFeedback(unknown, self.repeated + again, before, self.future, elsewhere)
 
 
@@ -182,7 +180,7 @@ class FeedbackById:
 
     def take(self, feedback: Feedback) -> None:
         """Add feedback that has been read."""
-        if (known := KnownTruth.of(feedback, self._now)) is not None:
+        if feedback.truth is not None and (known := KnownTruth.of(feedback, self._now)) is not None:
             before = self._truths.get(feedback.id)
             if before is None or known.comes_after(before.time):
                 self._truths[feedback.id] = known
@@ -237,8 +235,7 @@ class FeedbackById:
         all_of = [*_and_before(newest)]
         place = next((i for i, one in enumerate(all_of) if not _later(one.time, new.time)), len(all_of))
         all_of.insert(place, new)
-        kept = [*{one.session: one for one in reversed(all_of)}.values()]
-        kept = sorted(kept, key=all_of.index)[:_SESSIONS]
+        kept = sorted({one.session: one for one in reversed(all_of)}.values(), key=all_of.index)[:_SESSIONS]
         self._repeated += len(all_of) - len(kept)
         for one, before in zip(kept, [*kept[1:], None], strict=True):
             one.before = before
@@ -252,7 +249,8 @@ class FeedbackById:
         if id is None or (newest := self._reactions.get(id)) is None:
             return None
         found: Reaction | None = None
-        for one in _and_before(newest):
+        one: Reaction | None = newest
+        while one is not None:
             if found is not None:
                 one.use |= REPEATED
             elif one.time is not None and answered is not None and one.time < answered - CLOCKS:
@@ -262,6 +260,7 @@ class FeedbackById:
             else:
                 one.use |= JOINED
                 found = one
+            one = one.before
         return found
 
 
