@@ -156,8 +156,9 @@ def test_calibration_is_shown_by_context_by_domain_and_over_time(pages: Pages) -
     assert plot(page).locator(".line").count() == 2
     page.get_by_role("button", name="Look now").press("Enter")
     page.get_by_role("button", name="Look now").wait_for()
-    labels = plot(page).locator("text.label").all_text_contents()
-    assert labels == ["claimed probability", "share that is its own"]
+    until(  # the page draws the plot anew
+        lambda: plot(page).locator("text.label").all_text_contents() == ["claimed probability", "share that is its own"]
+    )
 
 
 def test_a_candidates_impact_is_replayed_and_read(pages: Pages) -> None:

@@ -284,7 +284,7 @@ def drawn(n: int, true: np.ndarray, seed: int = 0) -> list[HeldRequest]:
         x = rng.normal(size=(5, len(FEATURES)))
         x[:, FEATURES.index("bias")] = x[:, FEATURES.index("linear_knows")] = 1.0
         share = np.exp(x @ true) / np.exp(x @ true).sum()
-        held.append(HeldRequest(x, np.arange(5) == rng.choice(5, p=share), np.array([1.0, 0.0, 1.0, 1.0, 0.0])))
+        held.append(HeldRequest(x, np.arange(5) == rng.choice(5, p=share), np.array([1.0, 0.0, 1.0, 1.0])))
     return held
 
 
@@ -299,11 +299,9 @@ def test_the_fit_recovers_the_weights_that_generated_the_data() -> None:
 
 def test_none_is_likely_where_the_signs_are_those_of_requests_that_fit_no_skill() -> None:
     held = drawn(200, np.zeros(len(FEATURES)))
-    found = fit(held, OutOfScope(np.tile([1.0, 0.0, -1.0, 0.2, 0.0], (200, 1)), np.ones(200), 0.1))
-    assert found.none(np.array([1.0, 0.0, 1.0, 1.0, 0.0])) < 0.1 < found.none(np.array([1.0, 0.0, -1.0, 0.2, 0.0]))
-    assert found.none(np.array([1.0, 0.0, -1.0, 0.2, 0.0]), outside=0.5) > found.none(
-        np.array([1.0, 0.0, -1.0, 0.2, 0.0])
-    )
+    found = fit(held, OutOfScope(np.tile([1.0, 0.0, -1.0, 0.2], (200, 1)), np.ones(200), 0.1))
+    assert found.none(np.array([1.0, 0.0, 1.0, 1.0])) < 0.1 < found.none(np.array([1.0, 0.0, -1.0, 0.2]))
+    assert found.none(np.array([1.0, 0.0, -1.0, 0.2]), outside=0.5) > found.none(np.array([1.0, 0.0, -1.0, 0.2]))
     assert CandidateCalibration().none(np.zeros(len(SIGNS))) == 0.0
 
 
@@ -314,13 +312,13 @@ def test_a_share_says_less_of_a_request_that_is_unlike_those_of_the_training() -
     rng = np.random.default_rng(3)
     alike = drawn(400, true)
     shared = [
-        HeldRequest(one.x, one.acceptable & bool(rng.integers(2)), np.array([1.0, 0.0, -1.0, 1.0, 0.0]))
+        HeldRequest(one.x, one.acceptable & bool(rng.integers(2)), np.array([1.0, 0.0, -1.0, 1.0]))
         for one in drawn(200, true, seed=1)
     ]
     found = fit(alike, shared=shared)
     assert found.weights == fit(alike).weights
     x = min((one.x for one in alike), key=lambda x: abs(found.shares(x).max() - 0.9))
-    near, far = (found.probabilities(x, np.array([1.0, 0.0, sign, 1.0, 0.0])).max() for sign in (1.0, -1.0))
+    near, far = (found.probabilities(x, np.array([1.0, 0.0, sign, 1.0])).max() for sign in (1.0, -1.0))
     assert far < 0.65
     assert near > 0.85
 
@@ -336,7 +334,7 @@ def test_a_share_says_less_where_many_skills_share_the_rest() -> None:
         share = np.array([0.75, *[0.25 / rivals] * rivals])
         for turn in range(400):
             right = np.arange(len(x)) == rng.choice(len(x), p=share)
-            held.append(HeldRequest(x, right & (rivals == 1 or turn % 2 == 0), np.array([1.0, 0.0, 0.0, 1.0, 0.0])))
+            held.append(HeldRequest(x, right & (rivals == 1 or turn % 2 == 0), np.array([1.0, 0.0, 0.0, 1.0])))
     found = fit(held)
     few, many = (found.probabilities(one.x, one.signs).max() for one in (held[0], held[-1]))
     assert few > 0.65

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
-from arbitrank.shortlist.calibration import FEATURES, SIGNS, CandidateCalibration, needed
-from arbitrank.shortlist.calibration_fitting import HeldRequest, OutOfScope, fit
+from arbitrank.shortlist.calibration import CandidateCalibration, needed
 from arbitrank.shortlist.index import Index
 from arbitrank.shortlist.linear import _NEAREST, LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
@@ -231,41 +229,6 @@ def test_known_requests_out_of_scope_set_the_share_to_expect() -> None:
     built = build(lines(), linear=train_linear, unowned=strange).shortlister
     assert built.calibration.outside == pytest.approx(0.1)
     assert built.judge("how tall is mount blanc please")[1] > 0.5 > built.judge("a cab please")[1]
-
-
-def test_the_margin_of_the_best_logits_is_a_sign(shortlister: Shortlister) -> None:
-    assert shortlister.linear is not None
-    logits = shortlister.linear.logits("a cab please")
-    assert logits is not None
-    second, first = np.sort(logits)[-2:]
-    _, _, signs = shortlister.first_stage("a cab please")
-    assert dict(zip(SIGNS, signs, strict=True))["margin"] == pytest.approx(first - second)
-    assert shortlister.first_stage("zzz qqq")[2][SIGNS.index("margin")] == 0.0
-
-
-@pytest.mark.parametrize("tells", [True, False])
-def test_the_margin_has_a_weight_where_it_predicts_held_out_requests(tells: bool) -> None:
-    rng = np.random.default_rng(1)
-    fits = np.arange(400) < 200
-    signs = rng.normal(size=(400, len(SIGNS)))
-    signs[:, 0] = 1.0
-    if tells:
-        signs[:, SIGNS.index("margin")] += 2.0 * fits
-    held = [HeldRequest(np.ones((1, len(FEATURES))), np.ones(1, np.bool_), one) for one in signs[fits]]
-    found = fit(held, OutOfScope(signs[~fits], np.ones(200), 0.05)).fits
-    assert found is not None
-    assert (found[SIGNS.index("margin")] > 0.5) == tells
-    assert tells or found[SIGNS.index("margin")] == 0.0
-
-
-def test_a_calibration_of_before_has_no_weight_of_the_margin(shortlister: Shortlister, tmp_path: Path) -> None:
-    fits = shortlister.calibration.fits
-    assert fits is not None
-    before = replace(shortlister, calibration=structs.replace(shortlister.calibration, fits=fits[:-1]))
-    save_shortlister(before, tmp_path)
-    none = load_shortlister(tmp_path).judge("a cab please")[1]
-    same = replace(shortlister, calibration=structs.replace(shortlister.calibration, fits=(*fits[:-1], 0.0)))
-    assert none == pytest.approx(same.judge("a cab please")[1])
 
 
 def test_a_mass_shortens_the_list_and_may_empty_it(shortlister: Shortlister) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from arbitrank.errors import ArtifactError, InputError
-from arbitrank.shortlist.calibration import FEATURES, OF_SHARES, SIGNS, CandidateCalibration
+from arbitrank.shortlist.calibration import FEATURES, SIGNS, CandidateCalibration
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.classifier import STATISTICS, SkillClassifier
 from arbitrank.shortlist.cold_artifact import load_cold, save_cold
@@ -50,7 +50,7 @@ _LINEAR = "linear/weights.npz"
 _LINEAR_ARRAYS = tuple(field.name for field in fields(LinearKernel))
 _FORMAT = 2  # since 2 the calibration is of shares of all candidates, before of each candidate alone
 _FIRST_FEATURES = 8  # of format 1
-_OF_ODDS = 2 * SIGNS[OF_SHARES]  # the signs that the odds of a share have
+_OF_ODDS = 2 * SIGNS[1:]  # the signs that the odds of a share have
 _MOST_REQUESTS = 1 << 24  # of a linear kernel, far more than training keeps
 _LONGEST = 1_000  # characters of a qualified name: those of the owner may be escaped
 
@@ -208,7 +208,7 @@ def _problems(arrays: Arrays, n: int, description: _ShortlisterFile) -> Iterator
         "a posting names a skill that does not exist": len(postings) > 0 and int(postings.max() >> 8) >= n,
         "its calibration has other features": len(description.calibration.weights)
         != (len(FEATURES) if description.format > 1 else _FIRST_FEATURES)
-        or len(description.calibration.fits or SIGNS) not in (len(SIGNS), len(SIGNS) - 1)  # without the margin before
+        or len(description.calibration.fits or SIGNS) != len(SIGNS)
         or len(description.calibration.signs or _OF_ODDS) != len(_OF_ODDS),
     }
     yield from (defect for defect, present in defects.items() if present)

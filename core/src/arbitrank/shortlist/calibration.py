@@ -5,9 +5,8 @@
     P(acceptable i) = P(a skill fits) · sigmoid(a + g · s + b · z + (c + h · s) · max(z, 0)),   z = logit(share(i))
     P(a skill fits) = sigmoid(w · t)
 
-x are the features of one candidate of the first stage, t the signs that any skill fits; s are three of these and the
-entropy of the shares: a share says less of requests that are unlike those of the training, or where many skills share
-the rest. v
+x are the features of one candidate of the first stage, t the signs that any skill fits; s are these and the entropy of
+the shares: a share says less of requests that are unlike those of the training, or where many skills share the rest. v
 is fitted by conditional likelihood, all others by logistic regression, to utterances that the kernels were not trained
 on, by ridge regression towards the defaults: the less data, the closer to them. An enabled skill thus weighs as much as
 the data support, and no skill is ever excluded. Fitting is in `arbitrank.shortlist.calibration_fitting`.
@@ -29,7 +28,6 @@ from arbitrank.values import Request
 __all__ = [
     "DEFAULT",
     "FEATURES",
-    "OF_SHARES",
     "SIGNS",
     "AccountProfile",
     "CandidateCalibration",
@@ -59,12 +57,8 @@ FEATURES = (
 the linear kernel's logit less its highest, and 1 where it knows the skill.
 """
 
-SIGNS = ("bias", "evidence", "linear", "known", "margin")
-"""1; log(1 + the most nats of evidence for a skill); the linear kernel's highest logit; the share of known words; the
-highest logit less the second."""
-
-OF_SHARES = slice(1, 4)
-"""Those of the signs that the odds of a share depend on, and scores of skills without requests."""
+SIGNS = ("bias", "evidence", "linear", "known")
+"""1; log(1 + the most nats of evidence for a skill); the linear kernel's highest logit; the share of known words."""
 
 DEFAULT = (0.0, 0.5, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0, 1.0, 0.0)
 """The weights without data to fit them to."""
@@ -79,9 +73,9 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
     """The weights v, in the order of `FEATURES`; in artifacts of before, fewer, of a sigmoid for each candidate.
 
     `alone` tempers the index's posterior for skills that the linear kernel lacks. `odds` are a, b and c. `signs` are g
-    and then h, of the signs `OF_SHARES`, where they were fitted, `entropy` those of the entropy, in nats. `fits` are w,
-    in the order of `SIGNS`, where requests that fit no skill were known; artifacts of before lack the margin's.
-    `outside` is the share of such requests that it expects.
+    and then h, of all `SIGNS` but the first, where they were fitted, `entropy` those of the entropy, in nats. `fits`,
+    in the order of `SIGNS`, are w, where requests that fit no skill were known, and `outside` is the share of such
+    requests that it expects.
     """
 
     weights: tuple[float, ...] = DEFAULT
@@ -110,7 +104,7 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
         a, b, c = self.odds
         shares = self.shares(x)
         if self.signs is not None:
-            of_odds = self._of_signs @ signs[OF_SHARES] + entropy(shares) * np.array(self.entropy)
+            of_odds = self._of_signs @ signs[1:] + entropy(shares) * np.array(self.entropy)
             # One share at most exceeds one half: with c ≥ −2b it is no less likely than the others.
             a, c = a + of_odds[0], max(c + of_odds[1], -2.0 * b)
         z = log_odds(np.clip(shares, _SURE, 1.0 - _SURE))
@@ -132,7 +126,7 @@ class CandidateCalibration(Struct, frozen=True, dict=True):
         if self.fits is None:
             return 0.0
         share = min(max(self.outside if outside is None else outside, _SURE), 1.0 - _SURE)
-        z = float(signs[: len(self._fits)] @ self._fits) + np.log((1.0 - share) / share)
+        z = float(signs @ self._fits) + np.log((1.0 - share) / share)
         return float(sigmoid(np.array(-z)))
 
     @cached_property

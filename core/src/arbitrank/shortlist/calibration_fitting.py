@@ -10,7 +10,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from arbitrank.probability import log_odds, sigmoid
-from arbitrank.shortlist.calibration import DEFAULT, OF_SHARES, SIGNS, CandidateCalibration, entropy
+from arbitrank.shortlist.calibration import DEFAULT, SIGNS, CandidateCalibration, entropy
 
 __all__ = ["HeldRequest", "OutOfScope", "conditional_weights", "fit"]
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 _PULL = 1.0  # of the ridge, in candidates
 _STEPS = 50
-_POSTERIOR, _MARGIN = 1, SIGNS.index("margin")
+_POSTERIOR = 1
 _LEAST, _TINY = 1e-12, 1e-8
 _ENOUGH = 20  # requests that fit no skill, to learn from them
 
@@ -68,7 +68,7 @@ def fit(
         y = np.concatenate([np.ones(len(seen)), np.zeros(len(outside.signs))])
         # Both sides weigh the same; the share to expect is added where the calibration is used.
         weigh = np.concatenate([np.ones(len(seen)), outside.weights * (len(seen) / outside.weights.sum())])
-        fits = tuple(_fits(np.concatenate([seen, outside.signs]), y, weigh).tolist())
+        fits = tuple(_logistic(np.concatenate([seen, outside.signs]), y, weigh, np.zeros(len(SIGNS))).tolist())
     return structs.replace(found, fits=fits, outside=outside.share)
 
 
@@ -81,7 +81,7 @@ def _with_odds(found: CandidateCalibration, held: Sequence[HeldRequest]) -> Cand
     share = np.concatenate(shares)
     z = log_odds(np.clip(share, _LEAST, 1.0 - _LEAST))
     right = np.concatenate([one.acceptable for one in held]).astype(np.float64)
-    of_request = np.array([(*one.signs[OF_SHARES], entropy(own)) for one, own in zip(held, shares, strict=True)])
+    of_request = np.array([(*one.signs[1:], entropy(own)) for one, own in zip(held, shares, strict=True)])
     signs = np.repeat(of_request, [len(own) for own in shares], axis=0)
     over = np.maximum(z, 0.0)
     x = np.column_stack([np.ones(len(z)), z, over, signs, signs * over[:, None]])
@@ -90,31 +90,9 @@ def _with_odds(found: CandidateCalibration, held: Sequence[HeldRequest]) -> Cand
     a, b, c, *others = _logistic(x, right, share, start).tolist()
     if b <= 0:  # a greater share is never less likely
         return found
-    half = len(others) // 2
-    *of_a, entropy_a = others[:half]
-    *of_c, entropy_c = others[half:]
+    *of_a, entropy_a = others[: len(SIGNS)]
+    *of_c, entropy_c = others[len(SIGNS) :]
     return structs.replace(found, odds=(a, b, c), signs=(*of_a, *of_c), entropy=(entropy_a, entropy_c))
-
-
-def _fits(signs: Floats, y: Floats, weights: Floats) -> Floats:
-    """The weights of the signs that a skill fits.
-
-    The margin's is 0 unless it lowers the log loss of each half of the requests, by weights fitted to the other.
-    """
-    sides = np.arange(len(y)) % 2
-
-    def loss(x: Floats) -> float:
-        total = 0.0
-        for side in (0, 1):
-            mine, theirs = sides == side, sides != side
-            u = x[theirs] @ _logistic(x[mine], y[mine], weights[mine], np.zeros(x.shape[1]))
-            total += float(weights[theirs] @ (np.logaddexp(0.0, u) - y[theirs] * u))
-        return total
-
-    used = len(SIGNS) if loss(signs) < loss(signs[:, :_MARGIN]) else _MARGIN
-    found = np.zeros(len(SIGNS))
-    found[:used] = _logistic(signs[:, :used], y, weights, found[:used])
-    return found
 
 
 def conditional_weights(held: Sequence[HeldRequest], start: Floats, free: NDArray[np.bool_]) -> Floats:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from arbitrank.errors import InputError
 from arbitrank.probability import sigmoid
-from arbitrank.shortlist.calibration import OF_SHARES
 from arbitrank.shortlist.description_training import later_postings
 from arbitrank.shortlist.descriptions import DescriptionKernel, DescriptionMatches
 from arbitrank.shortlist.embedding import EmbeddingKernel
@@ -136,5 +135,5 @@ def cold_features(seen: Described, skills: Numbers, signs: Floats, evidence: Flo
     """x of skills without requests, shape (n, len(COLD))."""
     scores, cosines = seen.of(skills)
     n = len(skills)
-    shared = np.tile(signs[OF_SHARES], (n, 1))
+    shared = np.broadcast_to(signs[1:], (n, len(signs) - 1))
     return np.column_stack([np.ones(n), scores, cosines, shared, np.sqrt(np.maximum(evidence, 0.0))])

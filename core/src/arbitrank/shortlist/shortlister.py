@@ -173,8 +173,8 @@ class Shortlister:
         if not signs:
             return _Found(numbers, scores, evidence, linear, np.empty(0))
         told = np.log1p(max(0.0, float(evidence.max(initial=0.0))))
-        two = np.zeros(1) if logits is None else logits[top(logits, 2)]
-        own = np.array((1.0, told, two.max(), self.index.known_words(utterance), np.ptp(two)))
+        highest = 0.0 if logits is None else float(logits.max())
+        own = np.array((1.0, told, highest, self.index.known_words(utterance)))
         return _Found(numbers, scores, evidence, linear, own)
 
     def without_requests(self, numbers: Numbers) -> NDArray[np.bool_]:
