@@ -17,13 +17,7 @@ from typing import IO
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from arbitrank.answerlog.feedback import (
-    Feedback,
-    FeedbackById,
-    FeedbackUse,
-    LineHead,
-    read_feedback,
-)
+from arbitrank.answerlog.feedback import Feedback, FeedbackById, FeedbackUse, LineHead, read_feedback
 from arbitrank.answerlog.segments import segments
 from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.wire.json_lines import MAX_LINE, BadLine
@@ -172,10 +166,10 @@ def has_reaction(line: bytes) -> bool:
 def feedback_use(log: LogView) -> FeedbackUse:
     """The use that `joined_lines` makes of the reactions in a log."""
     feedback = _feedback(log)
-    for where, line in raw_lines(log):
-        head = line if isinstance(line, BadLine) else head_of(where, line)
-        if isinstance(head, LineHead) and not head.is_feedback:
-            feedback.meet(head)
+    for _, where, line, head in _requests(log, None):
+        known = line if isinstance(line, BadLine) else head or head_of(where, line)
+        if isinstance(known, LineHead):
+            feedback.meet(known)
     return feedback.use()
 
 

@@ -16,8 +16,8 @@ PRIOR = 1 / CAP
 _STEPS, _CLOSE = 100, 1e-9
 
 
-def capped_weights(client: NDArray[np.int64], weight: Floats, cap: float = CAP, certain: float = PRIOR) -> Floats:
-    """The weights, scaled down so that no client has more than the share `cap` of all, shape (n,).
+def capped_weights(client: NDArray[np.int64], weight: Floats, certain: float = PRIOR) -> Floats:
+    """The weights, scaled down so that no client has more than the share `CAP` of all, shape (n,).
 
     All includes `certain`, the weight of the prior and of what is known from elsewhere, which is never scaled.
     """
@@ -25,9 +25,9 @@ def capped_weights(client: NDArray[np.int64], weight: Floats, cap: float = CAP, 
     sums = np.bincount(places, weight, len(clients))
     total = certain + float(sums.sum())
     for _ in range(_STEPS):
-        limited = certain + float(np.minimum(sums, cap * total).sum())
+        limited = certain + float(np.minimum(sums, CAP * total).sum())
         if total - limited < _CLOSE * total:
             break
         total = limited
-    scale = np.minimum(1.0, cap * total / np.maximum(sums, 1e-300))
+    scale = np.minimum(1.0, CAP * total / np.maximum(sums, 1e-300))
     return np.asarray(weight * scale[places])

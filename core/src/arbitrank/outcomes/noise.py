@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arbitrank.outcomes.client_cap import CAP, PRIOR, capped_weights
+from arbitrank.outcomes.client_cap import PRIOR, capped_weights
 from arbitrank.outcomes.reactions import Reactions
 from arbitrank.probability import Floats, log_odds, sigmoid
 
@@ -40,16 +40,12 @@ def posterior(reactions: Reactions, p: Floats, spurious: float, missed: float) -
     return np.where(reactions.known, reactions.right, found)
 
 
-def capped(reactions: Reactions, weight: Floats, cap: float = CAP, beside: float = PRIOR) -> Floats:
-    """The weights, scaled down so that no client has more than the share `cap` of a domain's, shape (n,).
+def capped(own: Reactions, weight: Floats) -> Floats:
+    """The weights of reactions to one domain, scaled down so that no client has more than its share, shape (n,).
 
-    The weight of a domain includes that of its prior, `beside`, and that of truths, which are nobody's: with few
-    clients each has next to no weight.
+    All weight includes that of the prior and of truths, which are nobody's: with few clients each has next to none.
     """
-    found = weight.copy()
-    for k in range(len(reactions.domains)):
-        of_domain = reactions.domain == k
-        own = np.flatnonzero(of_domain & ~reactions.known)
-        certain = beside + float(weight[of_domain & reactions.known].sum())
-        found[own] = capped_weights(reactions.client[own], weight[own], cap, certain)
+    found, theirs = weight.copy(), ~own.known
+    certain = PRIOR + float(weight[own.known].sum())
+    found[theirs] = capped_weights(own.client[theirs], weight[theirs], certain)
     return found
