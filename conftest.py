@@ -15,6 +15,10 @@ from hypothesis import HealthCheck, settings
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
+# A store or domains that a user's own shell names are none of the tests'.
+for _setting in ("STORE", "DOMAINS"):
+    os.environ.pop(f"ARBITRANK_{_setting}", None)
+
 # Tests start thousands of processes, which would compile all that they import each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

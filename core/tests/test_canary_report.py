@@ -158,6 +158,17 @@ def test_newcombes_published_example() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
 
 
+def test_a_reaction_of_another_session_leaves_the_request_to_its_own() -> None:
+    comparison = Comparison()
+    side = {"music": ComparedVersions(OLD, NEW, 0.5, "canary")}
+    comparison.served(answer("1", NEW), side, {"id": "s1", "turn": 2})
+    comparison.served(answer("2", NEW), side)
+    assert not comparison.feedback("1", None, "rejected", "s2")
+    assert comparison.feedback("1", None, "accepted", "s1")
+    assert comparison.feedback("2", None, "accepted", "s1")  # the request named none
+    assert comparison.report()["music"].arms["canary"].rejected == 0
+
+
 def test_reactions_are_counted_for_the_version_that_was_served_and_once() -> None:
     comparison = Comparison()
     served = answer("1", NEW)

@@ -263,12 +263,18 @@ def test_feedback_needs_an_id_and_a_truth_or_an_outcome(shared) -> None:
     several = {"domains": ["lights", "shades"], "intent": "intent0"}
     for one in (truth, several, [truth, several]):
         assert shared.call("POST", "/v1/feedback", {"id": "1", "truth": one})[:2] == (200, receipt)
+    for given in (
+        {"id": 1, "session": 5},
+        {"id": 1.0, "session": {"id": "s", "turn": 2}},
+    ):  # as a request may have them
+        assert shared.call("POST", "/v1/feedback", {**given, "truth": truth})[:2] == (200, receipt)
     for body, error in (
         ({"id": "1"}, "neither"),
         ({"truth": truth}, "id"),
         ({"id": "1", "truth": []}, "truth"),
         (b"[", "body"),
         ({"id": "x" * 201}, ""),
+        ({"id": True, "truth": truth}, "id"),
     ):
         status, answer, _ = shared.call("POST", "/v1/feedback", body)
         assert status == 400

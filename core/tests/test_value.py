@@ -29,7 +29,7 @@ from arbitrank.arbitration.own_claims import own_claims
 from arbitrank.arbitration.policy import Policy
 from arbitrank.cli.computing import Computing, suitable_jobs
 from arbitrank.cli.main import cli
-from arbitrank.errors import DataError
+from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.impact import logged_actions
 from arbitrank.impact.curves import curves_of
@@ -616,6 +616,12 @@ def test_the_command_shows_what_the_estimate_rests_on(run: Callable[..., Any], l
     assert report.estimate is not None
     assert report.unused == UnusedFeedback()
     assert "not judged" in run("--on", str(log), "--least", "500").output
+
+
+def test_of_a_stage_the_command_names_what_judges_it(store: Store, log: Path) -> None:
+    refused = CliRunner().invoke(cli, ["value", ".decisions", "--on", str(log), "--store", str(store)]).exception
+    assert isinstance(refused, InputError)
+    assert f"arbitrank impact .decisions --on {log}" in str(refused)
 
 
 def test_importance_weights_are_clipped_as_stated(run: Callable[..., Any], log: Path) -> None:

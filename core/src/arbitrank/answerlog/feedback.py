@@ -14,7 +14,7 @@ from msgspec.structs import force_setattr, replace
 from arbitrank.truths import Labelling, any_of
 from arbitrank.values import Truth
 from arbitrank.wire.json_lines import BadLine
-from arbitrank.wire.requests import Logged, Outcome, SkillName, identity
+from arbitrank.wire.requests import Logged, Outcome, SkillName, names_another
 
 CLOCKS = 60.0
 """Seconds by which clocks of two machines may differ."""
@@ -284,8 +284,7 @@ def _of_another(named: str | None, session: Any) -> bool:
     """True where feedback names a session that is not that of the request, which may still be raw."""
     if named is None or session is UNSET:
         return False
-    given = msgspec.json.decode(session) if isinstance(session, Raw) else session
-    return given is not None and named != identity(given)
+    return names_another(named, msgspec.json.decode(session) if isinstance(session, Raw) else session)
 
 
 _decode = msgspec.json.Decoder(Feedback).decode

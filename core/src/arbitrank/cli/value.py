@@ -12,8 +12,9 @@ from arbitrank.arbitration.policy import Policy
 from arbitrank.cli import decision_options, options
 from arbitrank.cli.computing import Computing, computing_by_size, requests_at, suitable_jobs
 from arbitrank.cli.impact import exchanged
-from arbitrank.errors import DataError
+from arbitrank.errors import DataError, InputError
 from arbitrank.registry import discover, loaded
+from arbitrank.store.kinds import RESERVED, canonical
 from arbitrank.store.store import Store
 
 
@@ -64,6 +65,10 @@ def value(
     from arbitrank.impact.valued import unusable, value_of
     from arbitrank.outcomes.value import ValueSettings
 
+    if canonical(domain) in RESERVED:
+        raise InputError(
+            f"{domain}: a stage; value judges domains, and a stage's is in: arbitrank impact {domain} --on {path}"
+        )
     on = click.get_current_context().with_resource(requests_at(path, store))
     since = None if begins is None else begin_in(begins, source(on))
     domains = loaded(discover())

@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ from arbitrank.evaluate.metrics import Calibration, calibration
 from arbitrank.probability import log_loss
 from arbitrank.semer import entirely_right, same_reading
 from arbitrank.values import Answer, Ranked, Truth
-from arbitrank.wire.requests import Outcome
+from arbitrank.wire.requests import Outcome, identity, names_another
 
 Arm = Literal["stable", "canary", "shadow", "shadowed"]
 ARMS: tuple[Arm, ...] = ("stable", "canary", "shadow", "shadowed")
@@ -136,6 +136,7 @@ class _AnsweredRequest:
     heads: list[tuple[_ArmCounts, AnswerHead]] = field(default_factory=list)
     truth: Truth | None = None
     reaction: Outcome | None = None
+    session: str | None = None
     served: int = 0
 
 
@@ -152,10 +153,10 @@ class Comparison:
         self._names: dict[str, tuple[ComparedVersions, dict[Arm, _ArmCounts]]] = {}
         self._answered: OrderedDict[str, _AnsweredRequest] = OrderedDict()
 
-    def served(self, answer: Answer, sides: Mapping[str, ComparedVersions]) -> None:
-        """Count an answer that was served, for each name that has a candidate."""
+    def served(self, answer: Answer, sides: Mapping[str, ComparedVersions], session: Any = None) -> None:
+        """Count an answer that was served, for each name that has a candidate, in a request's session."""
         with self._lock:
-            request = _AnsweredRequest()
+            request = _AnsweredRequest(session=identity(session))
             for name, side in sides.items():
                 self._count(name, side, answer, request)
             request.served = len(request.heads)
@@ -193,14 +194,16 @@ class Comparison:
                     arm.flips += flips
         return flips
 
-    def feedback(self, id: str, truth: Truth | None, reaction: Outcome | None = None) -> bool:
+    def feedback(
+        self, id: str, truth: Truth | None, reaction: Outcome | None = None, session: str | None = None
+    ) -> bool:
         """Report the true meaning of a request, the user's reaction, or both.
 
-        False where it is not remembered, or has them already.
+        False where it is not remembered, has them already, or is of another session than the one that is named.
         """
         with self._lock:
             request = self._answered.get(id)
-            if request is None:
+            if request is None or names_another(session, request.session):
                 return False
             counted = False
             if truth is not None and request.truth is None:

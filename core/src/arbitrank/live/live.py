@@ -179,9 +179,11 @@ class Live:
         stable = self.routing.stable
         return tuple(outdated(stable.decisions, served(stable.domains), (*stable.beyond_bound, *beyond)))
 
-    def feedback(self, id: str, truth: Truth | None, reaction: Outcome | None = None) -> bool:
-        """Report the true meaning of a request, or a reaction; False where it is not remembered, or has it already."""
-        return self._comparison.feedback(id, truth, reaction)
+    def feedback(
+        self, id: str, truth: Truth | None, reaction: Outcome | None = None, session: str | None = None
+    ) -> bool:
+        """Report what a request of a session meant, or a reaction; False where none is remembered that lacks it."""
+        return self._comparison.feedback(id, truth, reaction, session)
 
     def report(self) -> dict[str, ComparisonReport]:
         """The counts and measures of each name's candidate beside its stable version."""
@@ -195,8 +197,8 @@ class Live:
         if routing.candidates:
             sides = routing.sides(drawn, arbitration.answer)
             arbitration = replace(arbitration, **routing.arms(sides, drawn))
-            self._comparison.served(arbitration.answer, sides)
-            if any(candidate.shadow for candidate in routing.candidates.values()):
+            self._comparison.served(arbitration.answer, sides, request.session)
+            if any(one.shadow for one in routing.candidates.values()):
                 self._shadow.compare(routing, request, drawn, arbitration)
         return arbitration
 
@@ -232,8 +234,7 @@ class Live:
 
     def status(self) -> LiveStatus:
         """The status of the store, of each name, of the workers and of the code."""
-        breakers = self._breakers.status() if self._breakers else {}
-        skipped = self._breakers.open() if self._breakers else set()
+        breakers, skipped = (self._breakers.status(), self._breakers.open()) if self._breakers else ({}, set())
         workers = self._workers.status() if self._workers else {}
         share, remotes = self._share.status() if self._share else None, self._followers.remotes.status()
         more = workers, share, self._code.status(), remotes

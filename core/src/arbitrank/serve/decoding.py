@@ -17,7 +17,7 @@ from arbitrank.serve.settings import MAX_DEPTH, MAX_ID, MAX_UTTERANCE
 from arbitrank.values import Request, Slot
 from arbitrank.wire.json_text import BOM, parsed, short
 from arbitrank.wire.notices import Notice, unnoticed
-from arbitrank.wire.requests import decode_request
+from arbitrank.wire.requests import decode_request, identity
 
 if TYPE_CHECKING:
     from arbitrank.importers.payloads import PayloadFormat
@@ -27,6 +27,7 @@ T = TypeVar("T")
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _EXACT = 1 << 53
+_GIVEN_AS = {"id": (int, float), "session": (int, float, dict)}
 _SLOT = frozenset(Slot.__struct_fields__)
 _LENGTHS = (("utterance", MAX_UTTERANCE), ("id", MAX_ID), ("session", MAX_ID))
 
@@ -96,15 +97,23 @@ def read_batch(raw: bytes) -> list[bytes]:
 def decode(decoder: Callable[[bytes], T], raw: bytes) -> T:
     """`decoder(raw)`, with integral floats accepted as integers, as JSON Schema has it, and unknown keys of slots.
 
-    Only a body that the decoder rejects is converted, so valid ones cost nothing more. Raises what `decoder` raises.
+    The body's own id and session may be numbers, and its session an object, as those of a request may. Only a body that
+    the decoder rejects is converted, so valid ones cost nothing more. Raises what `decoder` raises.
     """
     raw = raw.removeprefix(BOM)
     try:
         return decoder(raw)
     except (InputError, msgspec.ValidationError):
         with suppress(msgspec.MsgspecError, ValueError, RecursionError):  # malformed otherwise, which it reports again
-            raw = msgspec.json.encode(_mended(msgspec.json.decode(raw)))
+            raw = msgspec.json.encode(_with_texts(_mended(msgspec.json.decode(raw))))
     return decoder(raw)
+
+
+def _with_texts(body: Any) -> Any:
+    """The body, with the texts by which its numeric id and its session are told from others."""
+    if not isinstance(body, dict):
+        return body
+    return {name: identity(value) if type(value) in _GIVEN_AS.get(name, ()) else value for name, value in body.items()}
 
 
 def _mended(value: Any, inside: str = "") -> Any:

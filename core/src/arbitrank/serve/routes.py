@@ -88,7 +88,7 @@ class Handlers:
         if log is not None:
             ids = call.scope["state"]["ids"]
             log.feedback(replace(body, time=None, request_id=ids.request_id, traceparent=ids.traceparent))
-        counted = live.feedback(body.id, body.truth, body.outcome) and body.truth is not None
+        counted = live.feedback(body.id, body.truth, body.outcome, body.session) and body.truth is not None
         self.state.metrics.feedback(body, live.by_name)
         return json_reply(Taken(body.id, log is not None, counted))
 

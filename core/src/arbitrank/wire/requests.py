@@ -36,6 +36,7 @@ __all__ = [
     "decode_request",
     "identity",
     "lines_in",
+    "names_another",
     "place",
     "read_examples",
     "read_lines",
@@ -115,6 +116,11 @@ def identity(given: Any) -> str | None:
     if value in (None, "", {}):
         return None
     return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+
+
+def names_another(named: str | None, session: Any) -> bool:
+    """True where feedback names a session that is not that of the request, as the request gives it."""
+    return named is not None and session is not None and named != identity(session)
 
 
 def decode_request(raw: bytes | str, notice: Notice = unnoticed, *, strict: bool = False) -> Request:
