@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError, DataError, InputError
@@ -29,6 +30,7 @@ from arbitrank.shortlist.calibration import (
     AccountProfile,
     CandidateCalibration,
     account_profile,
+    request_signs,
 )
 from arbitrank.shortlist.calibration_fitting import HeldRequest, OutOfScope, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
@@ -303,6 +305,29 @@ def test_none_is_likely_where_the_signs_are_those_of_requests_that_fit_no_skill(
     assert found.none(np.array([1.0, 0.0, 1.0, 1.0])) < 0.1 < found.none(np.array([1.0, 0.0, -1.0, 0.2]))
     assert found.none(np.array([1.0, 0.0, -1.0, 0.2]), outside=0.5) > found.none(np.array([1.0, 0.0, -1.0, 0.2]))
     assert CandidateCalibration().none(np.zeros(len(SIGNS))) == 0.0
+
+
+def test_none_is_as_frequent_as_expected_where_some_requests_that_fit_none_look_as_if_they_did() -> None:
+    rng = np.random.default_rng(0)
+
+    def signs(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack([np.ones(len(levels)), np.zeros(len(levels)), levels, np.ones(len(levels))])
+
+    fitting = signs(rng.normal(10.0, 2.0, 1_000))
+    none = signs(np.concatenate([rng.normal(10.0, 2.0, 100), rng.normal(0.0, 2.0, 400)]))
+    found = fit(drawn(200, np.zeros(len(FEATURES))), OutOfScope(none, np.ones(len(none)), 0.05), fitting)
+    mean = [float(np.mean([found.none(one) for one in some])) for some in (fitting, none)]
+    assert 0.95 * mean[0] + 0.05 * mean[1] == pytest.approx(0.05, abs=0.005)
+
+
+def test_evidence_is_a_sign_that_a_skill_fits_where_the_linear_kernel_takes_that_skill_for_the_best() -> None:
+    evidence, best_second = np.array([8.0, 3.0, 5.0]), np.array([-4.0, 0.0, np.nan])
+    told = [
+        float(np.expm1(request_signs(evidence, linear, 7.0, 0.5, described)[1]))
+        for linear, described in ((None, False), (best_second, False), (best_second, True), (np.full(3, np.nan), True))
+    ]
+    assert told == pytest.approx([8.0, 5.0, 3.0, 8.0])
+    assert request_signs(np.empty(0), None, 7.0, 0.5).tolist() == [1.0, 0.0, 7.0, 0.5]
 
 
 def test_a_share_says_less_of_a_request_that_is_unlike_those_of_the_training() -> None:

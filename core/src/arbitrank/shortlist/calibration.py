@@ -35,6 +35,7 @@ __all__ = [
     "entropy",
     "features",
     "needed",
+    "request_signs",
     "softmax",
 ]
 
@@ -58,7 +59,7 @@ the linear kernel's logit less its highest, and 1 where it knows the skill.
 """
 
 SIGNS = ("bias", "evidence", "linear", "known")
-"""1; log(1 + the most nats of evidence for a skill); the linear kernel's highest logit; the share of known words."""
+"""1; log(1 + the nats of evidence for the best skill); the linear kernel's highest logit; the share of known words."""
 
 DEFAULT = (0.0, 0.5, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0, 1.0, 0.0)
 """The weights without data to fit them to."""
@@ -229,6 +230,20 @@ def features(
     if profile.preferred:
         x[:, 7] = [2.0 * profile.preferred.get(domain, 0.5) - 1.0 for _, domain in skills]
     return x
+
+
+def request_signs(
+    evidence: Floats, linear: Floats | None, highest: float, known_words: float, described: bool = False
+) -> Floats:
+    """The signs that a skill fits, in the order of `SIGNS`; `evidence` and `linear` are those of `features`.
+
+    The evidence is that for the linear kernel's best candidate: a request that fits no skill has words of some skill,
+    but seldom of that one. Skills that the kernel lacks count beside it, unless descriptions tell whether they fit
+    (`described`); without the kernel, all count.
+    """
+    if linear is not None and not (lacking := np.isnan(linear)).all():
+        evidence = evidence[(linear == np.nanmax(linear)) | (lacking & (not described))]
+    return np.array((1.0, np.log1p(max(0.0, float(evidence.max(initial=0.0)))), highest, known_words))
 
 
 def _number(value: Any) -> float:

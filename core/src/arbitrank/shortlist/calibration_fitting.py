@@ -66,9 +66,11 @@ def fit(
     if len(outside.signs) >= _ENOUGH and outside.weights.sum() > 0:
         seen = np.stack([one.signs for one in held]) if inside is None else inside
         y = np.concatenate([np.ones(len(seen)), np.zeros(len(outside.signs))])
-        # Both sides weigh the same; the share to expect is added where the calibration is used.
-        weigh = np.concatenate([np.ones(len(seen)), outside.weights * (len(seen) / outside.weights.sum())])
-        fits = tuple(_logistic(np.concatenate([seen, outside.signs]), y, weigh, np.zeros(len(SIGNS))).tolist())
+        # Both sides weigh as expected, so that it is best where it is used; the share itself is added there.
+        odds = outside.share / (1.0 - outside.share)
+        weigh = np.concatenate([np.ones(len(seen)), outside.weights * (odds * len(seen) / outside.weights.sum())])
+        bias, *others = _logistic(np.concatenate([seen, outside.signs]), y, weigh, np.zeros(len(SIGNS))).tolist()
+        fits = (bias + float(np.log(odds)), *others)
     return structs.replace(found, fits=fits, outside=outside.share)
 
 

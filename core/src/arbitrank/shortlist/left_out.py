@@ -61,7 +61,7 @@ def left_out(
         if half.cold is not None and place % every == 0:
             cold.append(cold_request(half, half.cold, line, numbers, own, scores))
         if line.skill not in kept and not kept.isdisjoint(line.acceptable):
-            numbers, x, own = plain.first_stage(line.utterance)
+            numbers, x, _ = plain.first_stage(line.utterance)
             right = [half.catalogue[number][0] in line.acceptable for number in numbers.tolist()]
             shared[place] = HeldRequest(x, np.array(right, np.bool_), own)
     return HalfView(kept, signs, shared, cold_requests(half.cold, cold) if half.cold is not None else None)

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from arbitrank.domain import Domain, Skill
 from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
-from arbitrank.shortlist.calibration import AccountProfile, CandidateCalibration, account_profile, features, needed
+from arbitrank.shortlist.calibration import (
+    AccountProfile,
+    CandidateCalibration,
+    account_profile,
+    features,
+    needed,
+    request_signs,
+)
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.cold import ColdStart, Described
@@ -172,9 +179,8 @@ class Shortlister:
         evidence = scores - self.index.base[numbers]
         if not signs:
             return _Found(numbers, scores, evidence, linear, np.empty(0))
-        told = np.log1p(max(0.0, float(evidence.max(initial=0.0))))
         highest = 0.0 if logits is None else float(logits.max())
-        own = np.array((1.0, told, highest, self.index.known_words(utterance)))
+        own = request_signs(evidence, linear, highest, self.index.known_words(utterance), seen is not None)
         return _Found(numbers, scores, evidence, linear, own)
 
     def without_requests(self, numbers: Numbers) -> NDArray[np.bool_]:
