@@ -56,6 +56,7 @@ NAME = "overlap"
 PARTS = ("hint3", "questions", "replies", "vectors")
 FOLDS = 5
 SYSTEMS = ("R0", "factored")
+FEW = 30  # requests of its own below which a domain learns the scale of its score alone
 
 Places = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -81,6 +82,13 @@ class Outcomes(NamedTuple):
     answer: Floats
     probability: Floats
     right: Floats
+
+
+class Rivals(NamedTuple):
+    """Of n requests the place in the list of the first domain that owns it, and whether all that do have few others."""
+
+    place: Places
+    few: Mask
 
 
 # ------------------------------------------------------------------------------------------------------------- the data
@@ -234,6 +242,14 @@ def _outcomes(heads: Heads, settings: DecisionSettings, none: Mask) -> Outcomes:
     return Outcomes(heads.answers(settings, none), heads.probability, heads.right.astype(np.float64))
 
 
+def rivals(readings: FoldReadings) -> Rivals:
+    """Where the owners of the fold's requests stand by P(right), and which of these have few requests to learn from."""
+    owners = readings.held.owners[:, :-1]
+    order = np.argsort(-np.array([one.right for one in readings.held.readings]), axis=0, kind="stable").T
+    few = readings.rest.owners[:, :-1].sum(axis=0) < FEW
+    return Rivals(np.take_along_axis(owners, order, axis=1).argmax(axis=1), ~(owners & ~few).any(axis=1))
+
+
 def single(readings: FoldReadings, d: int, raw: Sequence[Floats] | None = None) -> Floats:
     """1 where domain d alone answers rightly: its best reading from the threshold on that is best on the other folds.
 
@@ -279,7 +295,7 @@ def measured(requests: Requests, *, grouped: bool, seed: int = 0) -> dict[str, A
     ways: dict[str, Outcomes] = {}
     singles = {kind: np.zeros((n, len(requests.domains))) for kind in ("its re-ranker", "its raw confidence")}
     votes, chosen = np.zeros(n), dict[str, Counter[str]]()
-    none = np.zeros(n, bool)
+    none, place, few = np.zeros(n, bool), np.zeros(n, np.int64), np.zeros(n, bool)
     for f in range(FOLDS):
         rest, held = requests.parts(f)
         with threadpool_limits(1):
@@ -296,6 +312,7 @@ def measured(requests: Requests, *, grouped: bool, seed: int = 0) -> dict[str, A
                 chosen.setdefault(way, Counter()).update(taken)
         readings = by_system["factored"]
         none[held] = readings.held.out_of_scope
+        place[held], few[held] = rivals(readings)
         for d, name in enumerate(requests.domains):
             confidences = [_confidences(requests.readings[f][name], places) for places in (rest, held)]
             singles["its re-ranker"][held, d] = single(readings, d)
@@ -311,6 +328,18 @@ def measured(requests: Requests, *, grouped: bool, seed: int = 0) -> dict[str, A
         "out_of_scope": float(none.mean()),
         "ways": {way: _figures(value[counted], best[1][counted], ways.get(way), seed) for way, value in values.items()},
         "chosen": {way: dict(counts) for way, counts in chosen.items()},
+        "missed": None if grouped else _missed(place[counted], few[counted]),
+    }
+
+
+def _missed(place: Places, few: Mask) -> dict[str, int]:
+    """The requests that the factored re-rankers, untuned, give to a domain that does not own them."""
+    missed = place > 0
+    return {
+        "n": int(missed.sum()),
+        "second": int((place == 1).sum()),
+        "few": int((missed & few).sum()),
+        "of_few": int(few.sum()),
     }
 
 
@@ -397,6 +426,12 @@ def print_tables(found: Mapping[str, Any]) -> None:
         table(("answered by", "right", "gain over the best single", "NLL", "ECE", "floor", "in band"), rows)
         for way, counts in one["chosen"].items():
             print(f"  {way}: {', '.join(f'{setting} ({n} of {FOLDS})' for setting, n in counts.items())}")
+        if one["missed"]:
+            n, second, few, of_few = (one["missed"][key] for key in ("n", "second", "few", "of_few"))
+            print(
+                f"  of {n} missed by factored, an owner is second in {second}; {few} are of the {of_few} whose owners "
+                f"all had fewer than {FEW} requests to learn from"
+            )
         if "attainable" in one:
             mean, low, high = _percent(one["attainable"])
             print(f"  by each reply's own chance of a vote: {mean:.1f} [{low:.1f}, {high:.1f}]")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import curation, exchange, independence, little_data, overlap
+from benchmarks import curation, exchange, independence, kinds, little_data, overlap
 from benchmarks.common import Bench
 from benchmarks.exchange import FAULTS, bent
 from benchmarks.small import small
 from benchmarks.synthetic import synthetic_corpus
 
+from arbitrank.arbitration.merge import BestReadings
+from arbitrank.decisions.observed import Observed
 from arbitrank.domain import Settings
 from arbitrank.evaluate.corpus import Corpus
 from arbitrank.learn.evidence import Evidence
@@ -37,6 +40,18 @@ def test_domains_trained_alone_beat_the_baseline_and_match_the_joint_model(bench
     assert low > 0.0
     _, _, high = systems["factored tuned"]["against"]["joint tuned"]["domain_accuracy"]
     assert high > 0.0
+
+
+def test_corrections_are_judged_on_requests_that_their_choice_has_not_seen(bench: Bench) -> None:
+    found = kinds.measured(bench)
+    assert found["n"] == len(bench.corpus.train)
+    taken = {name: one["domains"] for name, one in found["criteria"].items()}
+    assert taken["surely better, as `auto`"] == 0.0  # weighted sums explain these domains
+    own = [sum(one.truth.domain == name for one in bench.corpus.train) for name in bench.corpus.domains]
+    assert taken[kinds.ENOUGH] == sum(n >= 200 for n in own)
+    assert found["criteria"]["surely better, as `auto`"]["irer"] == [0.0, 0.0, 0.0]
+    _, low, _ = found["criteria"][kinds.ENOUGH]["nll"]
+    assert low <= 0.0
 
 
 def test_a_changed_domain_recovers_when_it_alone_retrains_and_the_others_stay_the_same(bench: Bench) -> None:
@@ -79,6 +94,22 @@ def test_recognisers_that_agree_answer_better_than_the_best_of_them_alone() -> N
     _, low, _ = ways["factored in a group, tuned"]["gain"]
     assert low > 0.0
     assert ways["factored in a group, tuned"]["nll"] < ways["factored tuned"]["nll"]
+
+
+def test_of_missed_requests_it_is_told_where_their_owners_stand() -> None:
+    def read(right: Sequence[float]) -> BestReadings:
+        n = len(right)
+        return BestReadings(np.ones(n), np.array(right), np.zeros(n, np.int32), np.array(right))
+
+    def observed(a: Sequence[float], b: Sequence[float], owners: Sequence[Sequence[bool]]) -> Observed:
+        return Observed(("a", "b"), (read(a), read(b)), np.array(owners)[:, :2], np.array(owners))
+
+    of_a, of_b, of_both = [True, False, False], [False, True, False], [True, True, False]
+    rest = observed([0.5] * 50, [0.5] * 50, [of_a] * 40 + [of_b] * 10)  # b has few
+    held = observed([0.9, 0.9, 0.2], [0.1, 0.3, 0.4], [of_a, of_b, of_both])
+    found = overlap.rivals(overlap.FoldReadings(rest, held))
+    assert found.place.tolist() == [0, 1, 0]
+    assert found.few.tolist() == [False, True, False]
 
 
 def test_intents_stand_for_domains_that_have_few_requests() -> None:
