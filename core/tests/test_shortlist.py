@@ -36,7 +36,7 @@ from arbitrank.shortlist.calibration_fitting import HeldRequest, OutOfScope, fit
 from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
 from arbitrank.shortlist.classifier_training import train_classifier
 from arbitrank.shortlist.epochs import TrainingPlan
-from arbitrank.shortlist.index import Index
+from arbitrank.shortlist.index import Index, IndexSettings
 from arbitrank.shortlist.index_training import train_index
 from arbitrank.shortlist.kernels import with_kernels
 from arbitrank.shortlist.selftests import shortlister_problem
@@ -179,14 +179,25 @@ def test_removing_an_absent_skill_is_refused(shortlister: Shortlister) -> None:
 @pytest.mark.parametrize(
     ("skill", "texts"),
     [
-        (Skill("GetWeather"), ["Get Weather"]),
-        (Skill("play_music.HQ2", "plays", ("go",)), ["go", "plays", "play music HQ 2"]),
-        (Skill("天気"), ["天気"]),
-        (Skill("---"), ["---"]),
+        (Skill("GetWeather"), ["Get Weather", "Get Weather"]),
+        (Skill("play_music.HQ2", "plays", ("go",)), ["go", "plays", "play music HQ 2", "play music HQ 2"]),
+        (Skill("天気"), ["天気", "天気"]),
+        (Skill("---"), ["---", "---"]),
     ],
 )
 def test_a_skill_without_an_example_is_known_by_its_descriptive_texts(skill: Skill, texts: list[str]) -> None:
     assert descriptive_texts(skill) == texts
+
+
+def test_a_word_of_too_many_skills_finds_those_that_have_it_in_their_names() -> None:
+    skills = [*(Skill(f"place-{n}", "a tool for the tide") for n in range(40)), Skill("tide", "high and low water")]
+    texts = [descriptive_texts(skill) for skill in skills]
+    numbers = np.repeat(np.arange(len(skills)), [len(own) for own in texts])
+    few = IndexSettings(postings=3)
+    index = train_index([text for own in texts for text in own], numbers, len(skills), few, uses=np.zeros(41, np.int64))
+    found, _ = index.best("tide", 10)
+    assert len(found) == 3
+    assert found[0] == 40
 
 
 def test_a_skill_without_an_example_is_found_beside_trained_ones() -> None:

@@ -128,8 +128,11 @@ def _grown(before: Mapping[K, V]) -> ChainMap[K, V]:
 
 
 def descriptive_texts(skill: Skill) -> list[str]:
-    """Texts that describe a skill without usage data: sample phrases, description, the words of its name."""
-    texts = [*skill.phrases, skill.description, name_words(skill.name)]
+    """Texts that describe a skill without usage data: sample phrases, description, and twice the words of its name.
+
+    Where a word is in too many descriptions for all to be found by it, those are that have it in their name.
+    """
+    texts = [*skill.phrases, skill.description, *[name_words(skill.name)] * 2]
     return [text for text in texts if text.strip()]
 
 
