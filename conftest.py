@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Generator
-from posix import _exit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,49 +20,6 @@ for _setting in ("STORE", "DOMAINS"):
 # Tests start thousands of processes, which would compile all that they import each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-
-MEASURING, KEPT = "COVERAGE_PROCESS_CONFIG", "_COVERAGE_PROCESS_CONFIG"
-"""The variable by which child processes measure coverage, and its name while they do not."""
-
-UNMEASURED = (
-    "test_bare",
-    "test_benchmarks_",
-    "test_books",
-    "test_cli_log",
-    "test_cli_usage",
-    "test_console_pages",
-    "test_console_reports",
-    "test_context_learning",
-    "test_demo",
-    "test_domain_service",
-    "test_docs",
-    "test_environment",
-    "test_evaluate",
-    "test_exact_matcher",
-    "test_features_reported",
-    "test_golden",
-    "test_hyprank_store",
-    "test_impact",
-    "test_install",
-    "test_layout",
-    "test_live",
-    "test_mcp_served",
-    "test_music",
-    "test_new",
-    "test_own_nlu",
-    "test_recognition_exact",
-    "test_remote_",
-    "test_serve_",
-    "test_site",
-    "test_solo_training",
-    "test_standardisation",
-    "test_store_faults",
-    "test_training",
-    "test_tutorial",
-    "test_video",
-    "test_wheels",
-)
-"""Files of tests that compute for long what shorter ones cover: measuring them would double their time."""
 
 LONG = (
     "test_benchmarks_context.py::test_rivals_are_under_confident_until_the_decision_settings_are_tuned",
@@ -189,24 +144,3 @@ def pytest_collection_finish() -> None:
 def scale(request: pytest.FixtureRequest) -> float:
     """The share of a large count that a test runs: 1.0 under `--full`, else 0.1."""
     return 1.0 if request.config.getoption("--full") else 0.1
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-    """Measure no coverage of a test in a file of `UNMEASURED`, nor of its fixtures and child processes."""
-    config = os.environ.get(MEASURING) if item.path.name.startswith(UNMEASURED) else None
-    if config is None:
-        return (yield)
-    from coverage import Coverage
-
-    measured = Coverage.current()
-    assert measured
-    measured.stop()
-    os.environ[KEPT] = os.environ.pop(MEASURING)
-    exit_, os._exit = os._exit, _exit  # coverage's would have each fork write all that was measured here
-    try:
-        return (yield)
-    finally:
-        os.environ[MEASURING] = os.environ.pop(KEPT)
-        os._exit = exit_
-        measured.start()

@@ -21,11 +21,9 @@ from importlib import import_module, invalidate_caches
 from io import FileIO
 from multiprocessing import get_context
 from pathlib import Path
-from posix import _exit
 from select import select
 from typing import Any
 
-MEASURING, KEPT = "COVERAGE_PROCESS_CONFIG", "_COVERAGE_PROCESS_CONFIG"  # as in the root's conftest.py
 TRAINING = "sklearn.linear_model"  # but not LightGBM: some calls are made as if it were not installed
 
 
@@ -56,7 +54,7 @@ class Forks:
                 [sys.executable, __file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**({MEASURING: env[KEPT]} if KEPT in env else {}), **env},  # later calls may be measured
+                env=env,
                 start_new_session=True,
             )
         assert self._waiting.stdin
@@ -142,8 +140,6 @@ def _become(command: list[str], cwd: str, env: dict[str, str], files: list[str])
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    if KEPT in env:
-        _measure_nothing()
     for number, path in enumerate(files):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY), number)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -153,16 +149,6 @@ def _become(command: list[str], cwd: str, env: dict[str, str], files: list[str])
     added = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [str(Path(command[0]).parent), *added, *sys.path[1:]]
     invalidate_caches()
-
-
-def _measure_nothing() -> None:
-    """Stop the coverage that the process measures that this one was forked from."""
-    from coverage import Coverage
-
-    if measured := Coverage.current():
-        measured.stop()
-        measured._auto_save = False  # at exit
-        os._exit = _exit
 
 
 if __name__ == "__main__":

@@ -792,7 +792,7 @@ def _await_candidate(service: Service, given: list[Any]) -> None:
         one["state"]["candidate"] for one in service.call("GET", "/v1/domains")[1] if one["name"] == "music"
     )
     asked = [{**given[0], "id": f"w{i}"} for i in range(20)]
-    for _ in range(100):
+    for _ in range(300):
         answers = service.call("POST", "/v1/rank", asked)[1]
         if any(one["domains"]["music"]["version"] == candidate for one in answers):
             return
@@ -803,7 +803,7 @@ def _await_candidate(service: Service, given: list[Any]) -> None:
 def _shadow(service: Service, path: Path, given: list[Any]) -> Any:
     """What stands in the shadow log of some requests, once both candidates are compared."""
     asked = [{**given[i], "id": f"s{i}"} for i in (0, 12, 24, 36)]
-    for _ in range(100):
+    for _ in range(300):
         service.call("POST", "/v1/rank", asked)
         time.sleep(0.2)
         latest = {}
