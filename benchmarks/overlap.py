@@ -10,10 +10,10 @@ of most vendors, or for none where these are fewer than is best on the other fol
 bbai: 19 assistants on the same questions. "questions": those without replies, by a text classifier of each
 assistant's own. "replies": the questions with replies, by what each assistant can tell of its own
 (`benchmarks.replies`). "vectors": the same, with the sentence encoder of the extra `embed`, which compares question
-and reply. The share is of the questions that one answered acceptably at all; the others count in calibration.
-Assistants name no readings in common, so that there are no groups, and the first of the list answers whatever is
-decided. Which replies are acceptable is voted by five people, so that not even who knows each reply's chance of a
-vote is always right.
+and reply, and a logistic regression of each assistant's own over all that it can tell. The share is of the questions
+that one answered acceptably at all; the others count in calibration. Assistants name no readings in common, so that
+there are no groups, and the first of the list answers whatever is decided. Which replies are acceptable is voted by
+five people, so that not even who knows each reply's chance of a vote is always right.
 """
 
 from __future__ import annotations

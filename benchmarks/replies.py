@@ -15,9 +15,11 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import betabinom
+from sklearn.linear_model import LogisticRegression
 
 from arbitrank.evaluate.intervals import interval
 from arbitrank.nlu.encoded import Encoded, encode
@@ -32,6 +34,9 @@ _FILES = ("train.jsonl.gz", "dev.jsonl.gz")
 _PEOPLE = 5  # who vote on the replies to a question
 _ENOUGH = 3  # of them make a reply acceptable
 _DRAWS = 1_000
+_PULL = 10.0  # requests that the regularisation of an assistant's logistic regression counts for
+_FARTHEST = 6.0  # standard deviations that a value of it is from its mean at most
+_FOLDS = 5  # of its cross-fitting
 _LOGS = (-8.0, 8.0)  # range of the logs of a beta distribution's parameters
 _READ = 200  # characters of a text that are encoded
 _BATCH = 64  # texts that are encoded together
@@ -99,7 +104,8 @@ class Replies:
             often = [float(np.log1p(said[text] - (fold[i] != f))) for i, text in enumerate(texts)]
             more = [{"close": a, "often": b} for a, b in zip(close, often, strict=True)] if close else [{}] * len(texts)
             each = zip(self.rows, asked, *confident, more, strict=True)
-            yield [self._hypothesis(assistant, *one) for one in each]
+            found = [self._hypothesis(assistant, *one) for one in each]
+            yield regressed(found, np.array(accepted), fold == f, seed) if close else found
 
     def _closeness(self, texts: Sequence[str]) -> list[float]:
         """The cosine of each reply and its question; none without an encoder."""
@@ -155,6 +161,28 @@ def _confidences(
     for i, readings in zip((*rest, *held), (*fitted, *of_held), strict=True):
         found[i] = _mine(readings)
     return found
+
+
+def regressed(
+    hypotheses: Sequence[Hypothesis], accepted: NDArray[np.bool_], held: NDArray[np.bool_], seed: int
+) -> list[Hypothesis]:
+    """The hypotheses with P(acceptable) by a logistic regression over all that they say, learned from those not held.
+
+    The latter are cross-fitted. Where no reply was accepted, nothing is learned.
+    """
+    values = np.array([[logit(clipped(h.domain_confidence or 0.0)), *h.features.values()] for h in hypotheses])
+    deviation = values[~held].std(axis=0)
+    rows = (values - values[~held].mean(axis=0)) / np.where(deviation < 1e-2, 1.0, deviation)
+    rows = np.clip(rows, -_FARTHEST, _FARTHEST)
+    part = np.full(len(held), _FOLDS)
+    part[~held] = np.random.default_rng(seed).permutation(np.count_nonzero(~held)) % _FOLDS
+    found = np.array([h.domain_confidence for h in hypotheses], np.float64)
+    for k in range(_FOLDS + 1):
+        learned, scored = ~held & (part != k), part == k
+        if accepted[learned].any():
+            model = LogisticRegression(C=1.0 / _PULL, max_iter=500).fit(rows[learned], accepted[learned])
+            found[scored] = model.predict_proba(rows[scored])[:, 1]
+    return [replace(h, domain_confidence=p) for h, p in zip(hypotheses, found.tolist(), strict=True)]
 
 
 def _vectors(encoder: Encoder, texts: Sequence[str]) -> Floats:

@@ -19,6 +19,7 @@ from arbitrank.evaluate.changed_requests import measured_under_shift
 from arbitrank.evaluate.domain_runs import run
 from arbitrank.evaluate.experiment import MAIN, untuned_and_tuned
 from arbitrank.evaluate.shifts import changes
+from arbitrank.evaluate.systems import SYSTEMS
 from benchmarks.common import Bench, benches, options
 
 NAME = "shift"
@@ -30,7 +31,8 @@ def measured(bench: Bench, seed: int = 0, jobs: int = 1) -> list[dict[str, Any]]
     """The figures of one corpus, a row for each shift."""
     corpus, changed = bench.corpus, changes(bench.corpus)
     with shown(corpus.name) as progress:
-        runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=progress, changed=changed)
+        systems = [name for name in MAIN if name in SYSTEMS]  # the joint model is trained on what these read
+        runs = run(corpus, bench.paths, seed=seed, jobs=jobs, progress=progress, changed=changed, systems=systems)
         readings = system_readings(corpus, runs, seed=seed)
         deciding, _ = untuned_and_tuned(corpus, readings, seed=seed, jobs=jobs, progress=progress)
     return measured_under_shift(corpus, runs, readings, deciding, changed, MAIN, seed=seed)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.replies import Replies
+from benchmarks.replies import Replies, regressed
 from numpy.typing import NDArray
 
 from arbitrank.shortlist.embedding import Encoder
+from arbitrank.values import Hypothesis
 
 _REPLIES = {"chef": "Here is a recipe for {}.", "clock": "It is noon."}
 
@@ -68,3 +69,18 @@ def test_without_an_encoder_hypotheses_have_neither(folder: Path) -> None:
 def test_where_all_five_people_agree_nearly_every_question_can_be_served(folder: Path) -> None:
     mean, low, high = Replies(folder).attainable(0)
     assert 0.9 < low <= mean <= high <= 1.0
+
+
+def test_the_confidence_is_a_regression_over_all_that_is_said_learned_from_the_other_folds() -> None:
+    rng = np.random.default_rng(0)
+    accepted, held = rng.random(200) < 0.1, np.arange(200) % 4 == 0
+    said = [
+        Hypothesis("chef", "cook", domain_confidence=0.3, features={"close": float(close)})
+        for close in np.where(accepted, 0.8, 0.3) + rng.normal(0.0, 0.1, 200)
+    ]
+    confident = np.array([h.domain_confidence for h in regressed(said, accepted, held, 0)])
+    for some in (held, ~held):
+        assert confident[some & accepted].min() > confident[some & ~accepted].mean()
+    turned = regressed(said, np.where(held, ~accepted, accepted), held, 0)
+    assert [h.domain_confidence for h in turned] == confident.tolist()  # what is held teaches nothing
+    assert regressed(said, np.zeros(200, bool), held, 0) == said
