@@ -21,11 +21,11 @@ from arbitrank.nlu.text import crc
 from arbitrank.shortlist import cold_fitting, encoders
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
-from arbitrank.shortlist.cold import DESCRIBED
+from arbitrank.shortlist.cold import DESCRIBED, Described, cold_features
 from arbitrank.shortlist.concepts import related_words
 from arbitrank.shortlist.description_grams import description_grams, split_name, stem
 from arbitrank.shortlist.description_training import train_descriptions
-from arbitrank.shortlist.descriptions import _DENSE, _summed
+from arbitrank.shortlist.descriptions import _DENSE, DescriptionMatches, _summed
 from arbitrank.shortlist.embedding import Encoder, embed_skills, text_to_embed
 from arbitrank.shortlist.encoders import ENVIRONMENT, PACKAGED, encoder_for, stated_encoder
 from arbitrank.shortlist.gathering import ListedSkills
@@ -90,6 +90,14 @@ def test_what_requests_say_whatever_they_are_about_weighs_little() -> None:
         CatalogueSkill("boats", "o", "Rents boats"),
     ]
     assert first(shortlister(skills), "please help me, I want a boat") == "boats"
+
+
+def test_the_most_evidence_for_any_candidate_is_a_sign_of_each_skill_without_requests() -> None:
+    seen = Described(DescriptionMatches(np.array([2, 5]), np.array([0.5, 1.5]), 1.0), np.array([5]), np.array([0.25]))
+    signs, evidence = np.array([1.0, 0.0, 7.0, 0.5]), np.array([8.0, 4.0, 0.0])
+    x = cold_features(seen, np.array([1, 2, 5]), np.array([False, True, True]), signs, evidence)
+    told = np.log1p(8.0)
+    np.testing.assert_allclose(x, [[1.0, 0.5, 0.0, told, 7.0, 0.5, 2.0], [1.0, 1.5, 0.25, told, 7.0, 0.5, 0.0]])
 
 
 def test_a_request_in_no_language_of_the_catalogue_most_likely_fits_nothing() -> None:

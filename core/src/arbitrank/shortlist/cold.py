@@ -33,8 +33,9 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 COLD = ("bias", "described", "embedded", "evidence", "linear", "known", "indexed")
-"""1; the description kernel's score; the embedding kernel's cosine; the signs of the request that a skill with requests
-fits, as in `arbitrank.shortlist.calibration`; and the root of the index's nats of evidence."""
+"""1; the description kernel's score; the embedding kernel's cosine; the signs of the request that a skill fits, as in
+`arbitrank.shortlist.calibration`, but the evidence is the most for any skill; and the root of the index's nats of
+evidence for this one."""
 
 _USUAL_SHARE = 0.05  # of requests that fit no skill
 _UNCOVERED = 0.05  # added to the share of known words, of which the logarithm is taken
@@ -110,9 +111,11 @@ class ColdStart:
                 found = self.embedding.cosines(utterance, matches.skills)
         return Described(matches, *found)
 
-    def scores(self, seen: Described, skills: Numbers, signs: Floats, evidence: Floats) -> Floats:
-        """The scores of skills without requests, less their base; `evidence` is the index's, in nats."""
-        return np.asarray(cold_features(seen, skills, signs, evidence) @ np.array(self.weights.scores))
+    def scores(
+        self, seen: Described, skills: Numbers, without: NDArray[np.bool_], signs: Floats, evidence: Floats
+    ) -> Floats:
+        """The scores of those candidates that have no requests, less their base; the rest is as in `cold_features`."""
+        return np.asarray(cold_features(seen, skills, without, signs, evidence) @ np.array(self.weights.scores))
 
     def none(self, seen: Described, outside: float | None = None) -> float:
         """P(no skill without requests fits); `outside` is the expected share of requests that fit none, if known."""
@@ -131,9 +134,14 @@ class ColdStart:
         return replace(self, descriptions=more, embedding=embedding)
 
 
-def cold_features(seen: Described, skills: Numbers, signs: Floats, evidence: Floats) -> Floats:
-    """x of skills without requests, shape (n, len(COLD))."""
-    scores, cosines = seen.of(skills)
-    n = len(skills)
-    shared = np.broadcast_to(signs[1:], (n, len(signs) - 1))
-    return np.column_stack([np.ones(n), scores, cosines, shared, np.sqrt(np.maximum(evidence, 0.0))])
+def cold_features(
+    seen: Described, skills: Numbers, without: NDArray[np.bool_], signs: Floats, evidence: Floats
+) -> Floats:
+    """x of those candidates that have no requests, shape (n, len(COLD)).
+
+    `skills` are all candidates, `evidence` the index's for each, in nats, and `without` is true for those.
+    """
+    scores, cosines = seen.of(skills[without])
+    nats = np.maximum(evidence, 0.0)
+    shared = np.broadcast_to((np.log1p(nats.max(initial=0.0)), *signs[2:]), (len(scores), len(signs) - 1))
+    return np.column_stack([np.ones(len(scores)), scores, cosines, shared, np.sqrt(nats[without])])

@@ -90,8 +90,8 @@ def cold_request(
     without = half.without_requests(numbers)
     x = np.zeros((len(numbers), 1 + len(COLD)))
     x[:, 0] = np.where(without, half.index.base[numbers], scores)
-    evidence = scores[without] - half.index.base[numbers[without]]
-    x[without, 1:] = cold_features(cold.see(line.utterance), numbers[without], signs, evidence)
+    evidence = scores - half.index.base[numbers]
+    x[without, 1:] = cold_features(cold.see(line.utterance), numbers, without, signs, evidence)
     right = np.array([half.catalogue[number][0] in line.acceptable for number in numbers.tolist()], np.bool_)
     return HeldRequest(x, right, signs), without
 

@@ -138,7 +138,7 @@ class Shortlister:
         numbers, scores, evidence = found.numbers, found.scores, found.evidence
         if self.cold is not None and seen is not None and len(numbers):
             without = self.without_requests(numbers)
-            own = self.cold.scores(seen, numbers[without], found.signs, evidence[without])
+            own = self.cold.scores(seen, numbers, without, found.signs, evidence)
             scores[without] = self.index.base[numbers[without]] + own
         learned = self.classifier.scores(utterance, numbers) if self.classifier is not None else None
         skills = [self.catalogue[number] for number in numbers.tolist()] if profile != AccountProfile() else ()
