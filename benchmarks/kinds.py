@@ -33,7 +33,7 @@ from arbitrank.probability import best_of_each, bounded_groups, log_loss
 from benchmarks.common import Bench, benches, between, options, show, table
 
 NAME = "kinds"
-CORPORA = ("slurp",)
+CORPORA = ("slurp", "snips")
 OTHER: RerankerKind = "corrected"
 FOLDS = 5
 ENOUGH = f"{LEAST_OWN} requests are its own"
