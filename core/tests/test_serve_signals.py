@@ -118,7 +118,7 @@ def test_a_rolling_restart_behind_a_proxy_loses_no_call(store: Path, lights_site
             until(lambda: seen[200] > before + 50)
         assert seen.keys() - {LOADING} == {200}
         assert set(direct) == {(200, None), (200, "close")}
-        assert direct[200, "close"] == 10
+        assert direct[200, "close"] >= 10  # more where a next call had arrived: the connection goes on for that one
         assert [one["unanswered"] for one in (first.event("drained"), second.event("drained"))] == [0, 0]
 
         # A call that never ends is cut off by a second signal.
