@@ -9,7 +9,8 @@ on uvicorn, uvloop and httptools like the service. `echo` decodes the request in
 constant answer: the cost of HTTP and JSON alone.
 
 The service keeps a log and its metrics, the peers neither. For the tail at 70 % a log in memory is measured beside one
-on the disk: a virtual machine may stand still while it writes.
+on the disk: a virtual machine may stand still while it writes. The echo at 70 % of its own capacity shows the tail that
+the machine itself makes.
 
 Then requests are sent by a schedule, an open loop, at 70 % of the service's capacity evenly and at random times, and at
 300 % at random times. Latencies are measured from the time at which a request was due. At random times a queue forms
@@ -58,6 +59,7 @@ _LOADS = {"70": (0.7, False), "70_random": (0.7, True), "300": (3.0, True)}
 _WORDS = {
     "70": "70 % load, evenly",
     "70_memory": "the same, the log in memory",
+    "70_echo": "70 % of its own, evenly, the echo",
     "70_random": "70 %, at random",
     "300": "300 %, at random",
 }
@@ -459,11 +461,12 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
                     rates[name].append(rate)
                     costs[name].append(1e6 * (processor_seconds(pid) - before) / (rate * chosen.seconds))
             capacity = median(rates["service"])
-            loops = {name: LoopResult() for name in _LOADS}
+            loops = {name: LoopResult() for name in (*_LOADS, "70_echo")}
             for turn in range(chosen.turns):
                 for name, (factor, drawn) in _LOADS.items():
                     rate, seed = factor * capacity, turn if drawn else None
                     loops[name].add(open_loop(ours[1], calls, rate, chosen.seconds, seed))
+                loops["70_echo"].add(open_loop(floor[1], calls, 0.7 * median(rates["echo"]), chosen.seconds, None))
         with (
             tempfile.TemporaryDirectory(prefix="arbitrank-", dir=_MEMORY if _MEMORY.is_dir() else None) as log,
             running("service", server, log=log) as ours,
@@ -486,6 +489,8 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         "p99_ms_at_70": p["70"][1],
         "p50_ms_at_70_memory": p["70_memory"][0],
         "p99_ms_at_70_memory": p["70_memory"][1],
+        "p50_ms_at_70_echo": p["70_echo"][0],
+        "p99_ms_at_70_echo": p["70_echo"][1],
         "p50_ms_at_70_random": p["70_random"][0],
         "p99_ms_at_70_random": p["70_random"][1],
         "ideal_ratio_at_70_random": ideal_ratio(0.7),

@@ -128,7 +128,7 @@ def calibrated_eces(p: Floats, weights: Sequence[Floats], rng: np.random.Generat
     p_sorted, sorted_weights = p[order], [weight[order] for weight in weights]
     starts, found = [_starts(weight) for weight in sorted_weights], [np.empty(draws) for _ in weights]
     for block in blocks(n, draws):
-        gaps = p_sorted - (rng.random((block.stop - block.start, n)) < p)[:, order]
+        gaps = p_sorted - (rng.random((block.stop - block.start, n)) < p).take(order, axis=1)
         for eces, weight, first in zip(found, sorted_weights, starts, strict=True):
             eces[block] = np.abs(np.add.reduceat(gaps * weight, first, axis=1)).sum(axis=1) / weight.sum()
     return found
@@ -138,12 +138,14 @@ def _resampled_eces(p: Floats, y: Floats, weight: Floats | None, rng: np.random.
     """The ECEs of bootstrap samples of the requests."""
     n = len(p)
     order = np.argsort(p, kind="stable")
-    rank, gaps, spread = np.argsort(order), (p - y)[order], np.empty(draws)
+    rank = np.argsort(order).astype(np.int32)  # which sort in half the time
+    gaps, spread = (p - y)[order], np.empty(draws)
     starts = _starts(np.ones(n))
     for block, indices in resamples(n, draws, rng):
-        drawn = np.sort(rank[indices], axis=1)  # the sample in the order of its probabilities
+        drawn = rank.take(indices)
+        drawn.sort(axis=1)  # the sample in the order of its probabilities
         if weight is None:
-            spread[block] = np.abs(np.add.reduceat(gaps[drawn], starts, axis=1)).sum(axis=1) / n
+            spread[block] = np.abs(np.add.reduceat(gaps.take(drawn), starts, axis=1)).sum(axis=1) / n
         else:
             weights = weight[order][drawn]
             each = zip(gaps[drawn] * weights, weights, strict=True)

@@ -69,7 +69,7 @@ class Replayed:
     def owned(self, name: str) -> NDArray[np.bool_]:
         """The mask, among `labelled`, of the requests that a domain owns."""
         sets = [number for owners, number in self.owners.items() if name in owners]
-        return np.isin(self.labelled["owners"], sets)
+        return np.isin(self.rows["owners"][self.rows["labelled"]], sets)
 
 
 def together(shares: Sequence[Replayed]) -> Replayed:
