@@ -21,8 +21,9 @@ from arbitrank.store.artifact import CARD, read_card, unproven
 from arbitrank.store.store import Store, open_store
 from arbitrank.training.backends import local
 from arbitrank.training.datasets import Dataset
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.run import TrainingRun, train_domains
-from arbitrank.training.task import ARTIFACT, TrainingOutcome
+from arbitrank.training.task import ARTIFACT
 from arbitrank.values import Example, Hypothesis, Request, Slot, Truth
 
 MODELS = ["factored", "loglinear", "boosted", "corrected", "auto"]

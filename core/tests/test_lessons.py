@@ -19,7 +19,8 @@ from arbitrank.outcomes.beliefs import Beliefs
 from arbitrank.outcomes.lessons import MARK, Lesson, LessonReport, is_lesson, lessons
 from arbitrank.outcomes.rephrasing import Rephrasings, alike
 from arbitrank.training.datasets import Dataset
-from arbitrank.training.task import TrainingOutcome, TrainingTask, run
+from arbitrank.training.outcome import TrainingOutcome
+from arbitrank.training.task import TrainingTask, run
 from arbitrank.values import Answer, Decision, DomainReport, Hypothesis, Ranked, Slot, Truth
 from arbitrank.wire.requests import Logged
 

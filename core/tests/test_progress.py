@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arbitrank.cli.progress import Lines, ProgressLines, shown
-from arbitrank.training.task import TrainingOutcome
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.worker import Event
 
 

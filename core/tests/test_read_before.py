@@ -13,8 +13,9 @@ import pytest
 from arbitrank.training import read_before
 from arbitrank.training import task as tasks
 from arbitrank.training.datasets import Dataset
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.read_before import ReadBefore, remembered
-from arbitrank.training.task import TrainingOutcome, TrainingTask, run
+from arbitrank.training.task import TrainingTask, run
 
 Run = Callable[..., TrainingOutcome]
 
@@ -80,6 +81,41 @@ def test_unchanged_files_are_not_read_again_and_their_remarks_are_repeated(
     with data.open("a") as file:
         file.write("\n")
     assert "read again" in str(trained(known=known).reason)
+
+
+def test_what_the_self_check_refused_is_not_trained_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARBITRANK_TEST_FOLDER", str(tmp_path))
+    (tmp_path / "data of poor" / "domain=poor").mkdir(parents=True)
+    path = tmp_path / "data of poor" / "domain=poor" / "part.jsonl"
+    path.write_text(data.read_text().replace('"lights"', '"poor"'))
+
+    def train(**more: Any) -> TrainingOutcome:
+        folder = tmp_path / f"task {len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        task = TrainingTask(
+            domain="poor",
+            folder=str(folder),
+            factory="training_domains:make",
+            data=Dataset(str(path.parent.parent)),
+            log=str(tmp_path / "poor.log"),
+            **more,
+        )
+        return run(task, progress=lambda *_: None, figures=lambda _: None)
+
+    refused = train()
+    assert refused.kind == "refused"
+    with monkeypatch.context() as patched:
+        unread(patched)
+        again = train()
+        assert "read again" in str(train(again=True).reason)
+    assert (again.kind, again.reason, again.rows, again.held) == ("refused", refused.reason, refused.rows, refused.held)
+    assert again.notes[: len(refused.notes)] == refused.notes
+    assert "not trained again; to train it all the same: --force" in again.notes[-1]
+    with path.open("a") as file:
+        file.write("\n")
+    assert "--force" not in "".join(train().notes)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"made_of": 1}'])

@@ -22,8 +22,9 @@ from arbitrank.testing.subject import Subject
 from arbitrank.training import shared_negatives
 from arbitrank.training.build import build
 from arbitrank.training.example_file import write_examples
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.shared_negatives import added_negatives
-from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask, run
+from arbitrank.training.task import ARTIFACT, TrainingTask, run
 from arbitrank.values import Example, Hypothesis, Request, Truth
 
 CHECK = {check.__name__: check for check in ALL_CHECKS}

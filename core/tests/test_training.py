@@ -21,9 +21,9 @@ from arbitrank.errors import InputError
 from arbitrank.store.store import Store, open_store
 from arbitrank.training.backends import local
 from arbitrank.training.datasets import Dataset
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.run import TrainingRun, train_domains
-from arbitrank.training.task import TrainingOutcome
 from arbitrank.training.workdir import sweep, working_folder
 from arbitrank.training.worker import Event
 

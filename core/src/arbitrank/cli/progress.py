@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from arbitrank import domain
-from arbitrank.training.task import TrainingOutcome
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.worker import Event
 
 _INTERVAL = 10.0  # seconds between two lines of one stage in a pipe

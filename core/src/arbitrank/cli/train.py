@@ -27,9 +27,9 @@ from arbitrank.training.api import log_folder
 from arbitrank.training.backends import TrainingBackend, dask, local
 from arbitrank.training.datasets import Dataset
 from arbitrank.training.locations import since
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.run import TrainingRun, train_domains
-from arbitrank.training.task import TrainingOutcome
 from arbitrank.wire.offsets import Offsets
 
 

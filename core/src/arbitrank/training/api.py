@@ -15,7 +15,7 @@ from arbitrank.store.key_files import open_key
 from arbitrank.store.store import Store, open_store
 
 if TYPE_CHECKING:
-    from arbitrank.training.task import TrainingOutcome
+    from arbitrank.training.outcome import TrainingOutcome
 
 
 def train(

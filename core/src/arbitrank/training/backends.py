@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.pool import TrainingLimits, run_all
-from arbitrank.training.task import TrainingOutcome, TrainingTask
+from arbitrank.training.task import TrainingTask
 from arbitrank.training.worker import Tell
 
 

@@ -18,8 +18,9 @@ import msgspec
 
 from arbitrank.errors import InputError
 from arbitrank.extras import required
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.pool import TrainingLimits, run_all
-from arbitrank.training.task import ARTIFACT, DATA, TrainingOutcome, TrainingTask
+from arbitrank.training.task import ARTIFACT, DATA, TrainingTask
 from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Event, Tell
 

@@ -42,9 +42,10 @@ from arbitrank.training.datasets import Dataset, prepare
 from arbitrank.training.example_file import ExampleFile, data_digest, select
 from arbitrank.training.figures import ClaimRows, claims, figures_of
 from arbitrank.training.locations import files_for
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.scored_examples import DomainScales, write_read
-from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask, domain_of, outcome_of
+from arbitrank.training.task import ARTIFACT, TrainingTask, domain_of, outcome_of
 from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Event, Tell
 from arbitrank.values import Example
@@ -261,13 +262,8 @@ def _read(task: TrainingTask, part: str) -> tuple[list[Example], list[Example], 
         scales = DomainScales.of(domain_of(task)[0], task.scales)
         examples, unread = write_read(folder / "read", task.domain, ExampleFile(path), scales)
         held = held_out(task.domain, examples)
-        return (
-            list(select(examples, ~held)),
-            list(select(examples, held)),
-            data_digest(examples),
-            notes + unread,
-            silent,
-        )
+        training, held_back = list(select(examples, ~held)), list(select(examples, held))
+        return training, held_back, data_digest(examples), notes + unread, silent
 
 
 def gradient(share: FileShard, model: LinearModel, settings: Settings, w: Floats) -> tuple[float, float, Floats]:

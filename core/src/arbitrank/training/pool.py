@@ -22,7 +22,8 @@ from typing import Any, cast
 import msgspec
 
 from arbitrank.child import how_ended
-from arbitrank.training.task import TrainingOutcome, TrainingTask
+from arbitrank.training.outcome import TrainingOutcome
+from arbitrank.training.task import TrainingTask
 from arbitrank.training.worker import (
     Event,
     FromPool,

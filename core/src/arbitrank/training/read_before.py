@@ -1,5 +1,7 @@
 """Memory of data files that were read: the same bytes, code and settings need not be read again to be known as such.
 
+Nor need weights that the self-check refused be trained again, as they would be the same.
+
 It is a file beside the domain's log. Nothing depends on it but time: without it the examples are read and compared.
 """
 
@@ -13,19 +15,22 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from arbitrank.negatives.installed import installed_negatives
 from arbitrank.store.artifact import digest
 from arbitrank.training.code_digest import sources_of
 from arbitrank.training.datasets import Dataset
 from arbitrank.training.locations import files_for, is_url
+from arbitrank.training.outcome import TrainingOutcome
 
 
 class ReadBefore(msgspec.Struct, frozen=True):
     """Data that were read: the fingerprint of the training, the number of examples, and remarks on them.
 
     `files` is the digest of the files and of all that decides how they are read, None where there are none.
-    `negatives` is that of the shared negatives that were installed, empty where none could be added.
+    `negatives` is that of the shared negatives that were installed, empty where none could be added. `refused` is the
+    outcome where the self-check refused the weights.
     """
 
     made_of: str
@@ -33,6 +38,15 @@ class ReadBefore(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     files: str | None
     negatives: str = ""
+    refused: TrainingOutcome | None = None
+
+    def with_refused(self, outcome: TrainingOutcome) -> ReadBefore:
+        """The memory of a training whose weights the self-check refused, with the note that a later run gives."""
+        note = (
+            f"domain {outcome.domain}: its data, code and settings are those that were refused before, so that it was "
+            "not trained again; to train it all the same: --force"
+        )
+        return replace(self, refused=replace(outcome, notes=(*outcome.notes, note)))
 
 
 def files_digest(data: object, domain: str, beside: Sequence[object]) -> str | None:

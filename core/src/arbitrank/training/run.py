@@ -28,9 +28,10 @@ from arbitrank.training.backends import TrainingBackend
 from arbitrank.training.build import Split
 from arbitrank.training.datasets import Dataset, is_partitioned, prepare, unread
 from arbitrank.training.locations import files
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.pool import TrainingLimits
 from arbitrank.training.read_report import COMMON, ReadReport
-from arbitrank.training.task import ARTIFACT, TrainingOutcome, TrainingTask
+from arbitrank.training.task import ARTIFACT, TrainingTask
 from arbitrank.training.workdir import working_folder
 from arbitrank.training.worker import Tell
 
@@ -144,6 +145,7 @@ def _tasks(
             size=sizes.get(name, 0),
             silent=silent.get(name, 0),
             negatives=run.negatives,
+            again=run.force or run.out is not None,
             log=str(run.logs / f"{name}.log") if run.logs else None,
         )
 

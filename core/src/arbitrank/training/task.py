@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -21,11 +21,10 @@ from arbitrank.context_keys import ContextCount, keys_of
 from arbitrank.domain import Domain, Figures, Progress, Settings, Spread
 from arbitrank.errors import ArbitrankError, DataError, InputError
 from arbitrank.guard import Fault, guarded
-from arbitrank.learn.kind_choice import KindChoice
 from arbitrank.plugin_hooks import STATED, stated
 from arbitrank.registry import Loaded, discover
 from arbitrank.scales import recorded
-from arbitrank.store.artifact import NegativesUsed, read_manifest, unproven
+from arbitrank.store.artifact import read_manifest, unproven
 from arbitrank.store.loading import load_model
 from arbitrank.training.build import BuiltArtifact, Split, build
 from arbitrank.training.code_digest import code_of
@@ -34,6 +33,7 @@ from arbitrank.training.example_file import ExampleFile, select, write_examples
 from arbitrank.training.feature_changes import feature_notes
 from arbitrank.training.fingerprints import Determining, bring_hypotheses, fingerprint
 from arbitrank.training.lessons import LessonEffect, effect, taught
+from arbitrank.training.outcome import TrainingOutcome
 from arbitrank.training.plugin_calls import own_examples
 from arbitrank.training.read_before import ReadBefore, files_digest, negatives_digest, remember, remembered
 from arbitrank.training.scored_examples import DomainScales, write_read
@@ -62,7 +62,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     store by the fingerprint that they were made of; a task with the same one is `unchanged`. `alone`: of these, why
     some may not serve (`store.artifact.unproven`). `scales`: of the domain's scores, as the operator states them by
     field. `silent`: as in `Settings`, where `data` is a file. `negatives`: add shared ones, or none; None as the
-    domain states. `folder`: the task's own. `log`: the file to write to.
+    domain states. `again`: train what was refused before, too. `folder`: the task's own. `log`: the file to write to.
     """
 
     domain: str
@@ -79,50 +79,8 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     alone: dict[str, str] = {}
     silent: int = 0
     negatives: bool | None = None
+    again: bool = False
     log: str | None = None
-
-
-Kind = Literal["built", "published", "unchanged", "refused", "failed", "killed"]
-
-
-class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Result of a task.
-
-    built: the artifact exists, unpublished; published; unchanged: the store has a version of the same fingerprint;
-    refused: by the self-test, or as the weights are worse than R0; failed: an error, in `reason`; killed: the
-    process was ended, by a limit or from outside. `negatives` are the shared ones among the `rows`. `nll`,
-    `baseline` (of R0), `ece`, `ece_floor` and `ece_band` are of `held` held-out requests. `choice` is that of the
-    kind of re-ranker, None where there was none to make. `unproven` is the reason why `promote` refuses the weights
-    whatever the self-check says. `lessons` is what outcomes changed, where they taught. `seconds` are of the last
-    attempt; `peak` is the largest memory observed, in bytes.
-    """
-
-    domain: str
-    kind: Kind
-    reason: str | None = None
-    version: str | None = None
-    rows: int = 0
-    negatives: tuple[NegativesUsed, ...] = ()
-    model: str = ""
-    choice: KindChoice | None = None
-    held: int = 0
-    nll: float = 0.0
-    baseline: float = 0.0
-    ece: float = 0.0
-    ece_floor: float = 0.0
-    ece_band: tuple[float, float] = (0.0, 0.0)
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    attempts: int = 1
-    peak: int | None = None
-    log: str | None = None
-    unproven: str | None = None
-    lessons: LessonEffect | None = None
-
-    @property
-    def good(self) -> bool:
-        """True where the store has, or can be given, the weights of these data."""
-        return self.kind in ("built", "published", "unchanged")
 
 
 def run(task: TrainingTask, *, progress: Progress, figures: Figures, spread: Spread | None = None) -> TrainingOutcome:
@@ -155,8 +113,11 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
     progress("data", 0, 1)
     scales, by = DomainScales.of(domain, task.scales), _determining(task, domain, package)
     files = files_digest(task.data, task.domain, (*by, recorded(scales.given), task.negatives))
-    if (before := remembered(task.log, files)) is not None and before.made_of in task.known:
-        return _unchanged(task, before)
+    if (before := remembered(task.log, files)) is not None:
+        if before.made_of in task.known:
+            return _unchanged(task, before)
+        if before.refused is not None and not task.again:
+            return before.refused
     examples, notes, silent = _examples(task, domain)
     examples, unread = write_read(Path(task.folder) / READ, domain.name, examples, scales)
     notes = (*notes, *shortage_notes(domain.name, examples))
@@ -198,6 +159,8 @@ def _run(task: TrainingTask, progress: Progress, figures: Figures, spread: Sprea
         note += "standard output; use the module logging"
         outcome = msgspec.structs.replace(outcome, notes=(*outcome.notes, note))
     if problem is None:
+        if outcome.kind == "refused" and not task.warm:  # which depends on what serves, too
+            remember(task.log, read.with_refused(outcome))
         return outcome
     reason = f"its self-test refuses the weights: {problem}; run: arbitrank check {domain.name}"
     return msgspec.structs.replace(outcome, kind="refused", reason=reason)

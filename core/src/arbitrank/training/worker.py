@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 
 from arbitrank.guard import Fault, guarded
-from arbitrank.training.task import TrainingOutcome, TrainingTask, run
+from arbitrank.training.outcome import TrainingOutcome
+from arbitrank.training.task import TrainingTask, run
 
 _INTERVAL = 0.1  # seconds between two events of one stage
 _DEATH = 1  # Linux's PR_SET_PDEATHSIG
