@@ -20,7 +20,7 @@ from arbitrank.environments.acceptance import lacking
 from arbitrank.environments.building import Sources, Tool, find_python, tool
 from arbitrank.environments.install import Installed, uninstall
 from arbitrank.environments.release_domain import ReleaseHost
-from arbitrank.environments.requirement import package_of
+from arbitrank.environments.requirement import direct, package_of
 from arbitrank.environments.rollback import rollback_code
 from arbitrank.errors import InputError, PluginError
 from arbitrank.isolation import trial, worker_process
@@ -385,6 +385,20 @@ def test_the_verbs_install_list_and_roll_back(folder: Path, tmp_path: Path, buil
 def test_what_is_no_requirement_is_refused(folder: Path, requirement: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         package_of(requirement)
+
+
+@pytest.mark.parametrize("url", ["file:///wheels/kite-1.0-py3-none-any.whl", "https://wheels.example/kite-1.0.whl"])
+@pytest.mark.parametrize("name", ["arbitrank_kite", "Arbitrank-Kite[train]"])
+def test_a_name_with_the_address_of_a_wheel_stays_as_it_is(name: str, url: str) -> None:
+    assert package_of(f"{name} @ {url}") == "arbitrank-kite"
+    assert direct(f"{name} @ {url}") == f"{name} @ {url}"
+
+
+def test_the_path_of_a_wheel_becomes_its_address(tmp_path: Path) -> None:
+    wheel = tmp_path / "arbitrank_kite-1.0-py3-none-any.whl"
+    wheel.touch()
+    assert package_of(str(wheel)) == "arbitrank-kite"
+    assert direct(str(wheel)) == f"arbitrank-kite @ {wheel.as_uri()}"
 
 
 def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ __all__ = ["direct", "package_of"]
 def package_of(requirement: str) -> str:
     """The normalised name of the package of a requirement, wheel or folder. Raises `InputError` where it is none."""
     path = Path(requirement)
-    if path.suffix == ".whl":
+    if _names_wheel(requirement):
         if not path.is_file():
             raise InputError(f"{requirement}: no such wheel")
         try:
@@ -51,7 +51,17 @@ def _project_name(folder: Path) -> str:
 
 def direct(requirement: str) -> str:
     """A requirement, or the wheel's name and its path."""
-    if not requirement.endswith(".whl"):
+    if not _names_wheel(requirement):
         return requirement
     path = Path(requirement).resolve()
     return f"{parse_wheel_filename(path.name)[0]} @ {path.as_uri()}"
+
+
+def _names_wheel(requirement: str) -> bool:
+    """True for the path of a wheel; not for a name with the address of one, `NAME @ URL`."""
+    if not requirement.endswith(".whl"):
+        return False
+    try:
+        return Requirement(requirement).url is None
+    except InvalidRequirement:
+        return True
