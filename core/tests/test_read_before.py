@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +38,20 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trained(data: Path, tmp_path: Path) -> Run:
-    """A function that trains as a run does that knows some versions."""
+    """A function that trains as a run does, with more of a task's fields or other ones."""
 
-    def train(**known: Any) -> TrainingOutcome:
+    def train(**more: Any) -> TrainingOutcome:
         folder = tmp_path / "task"
-        folder.mkdir(exist_ok=True)
-        task = TrainingTask(
-            domain="lights",
-            folder=str(folder),
-            factory="training_domains:reference",
-            data=Dataset(str(data.parent.parent)),
-            settings={"model": "loglinear", "calibrate": False},
-            log=str(tmp_path / "lights.log"),
-            **known,
-        )
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        settings = {
+            "domain": "lights",
+            "factory": "training_domains:reference",
+            "data": Dataset(str(data.parent.parent)),
+            "settings": {"model": "loglinear", "calibrate": False},
+            **more,
+        }
+        task = TrainingTask(folder=str(folder), log=str(tmp_path / f"{settings['domain']}.log"), **settings)
         return run(task, progress=lambda *_: None, figures=lambda _: None)
 
     return train
@@ -84,25 +86,14 @@ def test_unchanged_files_are_not_read_again_and_their_remarks_are_repeated(
 
 
 def test_what_the_self_check_refused_is_not_trained_again(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARBITRANK_TEST_FOLDER", str(tmp_path))
-    (tmp_path / "data of poor" / "domain=poor").mkdir(parents=True)
     path = tmp_path / "data of poor" / "domain=poor" / "part.jsonl"
+    path.parent.mkdir(parents=True)
     path.write_text(data.read_text().replace('"lights"', '"poor"'))
-
-    def train(**more: Any) -> TrainingOutcome:
-        folder = tmp_path / f"task {len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        task = TrainingTask(
-            domain="poor",
-            folder=str(folder),
-            factory="training_domains:make",
-            data=Dataset(str(path.parent.parent)),
-            log=str(tmp_path / "poor.log"),
-            **more,
-        )
-        return run(task, progress=lambda *_: None, figures=lambda _: None)
+    poor = {"domain": "poor", "factory": "training_domains:make", "data": Dataset(str(path.parent.parent))}
+    train = partial(trained, **poor)
 
     refused = train()
     assert refused.kind == "refused"
