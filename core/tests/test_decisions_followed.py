@@ -235,6 +235,25 @@ def test_requests_of_other_versions_are_scored_by_those_that_answer_now(
     assert without.notes == ()
 
 
+def test_requests_of_domains_that_do_not_answer_are_named(
+    store: Store, domains: dict[str, Domain], tmp_path: Path
+) -> None:
+    lines = list(rows(300))
+    for line, name in zip(lines, ["Lights", "weather", "weather"], strict=False):
+        line["truth"] = {"domain": name, "intent": "Do"}
+    lines[3]["truth"] = {"domains": ["weather", "shades"], "intent": "Do"}
+    (note,) = observe(domains, store, file(tmp_path / "a.jsonl", iter(lines))).notes
+    assert note.startswith("3 requests are of domains that do not answer here, ")
+    assert "Lights (1), weather (2); install these, or correct the names" in note
+
+
+def test_copies_of_few_requests_are_named(store: Store, domains: dict[str, Domain], tmp_path: Path) -> None:
+    """The words alone are no copy: users repeat these, and what the domains claim depends on the situation."""
+    lines = [*rows(40)] * 10
+    (note,) = observe(domains, store, file(tmp_path / "a.jsonl", iter(lines))).notes
+    assert note.startswith("400 requests with a truth, 40 different ones: ")
+
+
 def test_a_fallback_that_stands_in_the_requests_alone_does_not_compete(
     store: Store, domains: dict[str, Domain], tmp_path: Path
 ) -> None:

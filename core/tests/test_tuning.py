@@ -51,12 +51,28 @@ def test_without_requests_out_of_scope_there_is_no_term_for_no_domain() -> None:
     assert parameters(observed(500, none=0.0)).null is None
 
 
-def test_a_domain_that_owns_no_request_keeps_the_shared_slope() -> None:
-    requests = observed(2_000, strength=2.0)
-    kept = requests.at(np.flatnonzero(~requests.owners[:, 2]))
-    fitted = parameters(kept, BOTH)
-    assert abs(fitted.slopes[2] - fitted.slopes[:2].mean()) < 0.3
-    assert fitted.biases[2] < 0.1
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_a_domain_that_owns_no_request_has_the_shared_slope_and_no_bias(form: Form, overlapping: bool) -> None:
+    kept, form = without(2, observed(2_000, strength=2.0)), form._replace(overlapping=overlapping)
+    fitted = parameters(kept, form)
+    others = fit_competition(kept.mine, kept.has & np.array([[True], [True], [False]]), kept.owners, form)
+    assert fitted.terms == others.terms
+    assert fitted.biases[2] == 0.0
+
+
+def test_a_domain_that_no_truth_names_loses_no_request_by_tuning() -> None:
+    tuned = tune(without(2, observed(3_000, strength=2.5))).settings
+    requests = observed(3_000, strength=2.5, seed=1)
+    own = requests.at(np.flatnonzero(requests.owners[:, 2]))
+    before, after = (heads_of(own, one, terms_of(one, NAMES)).owned.mean() for one in (DecisionSettings(), tuned))
+    assert tuned != DecisionSettings()
+    assert after > before - 0.02
+
+
+def without(domain: int, requests: Observed) -> Observed:
+    """The requests that a domain does not own."""
+    return requests.at(np.flatnonzero(~requests.owners[:, domain]))
 
 
 @given(st.floats(0.02, 0.6), st.integers(0, 3))

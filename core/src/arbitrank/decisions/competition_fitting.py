@@ -3,6 +3,9 @@
 The penalty pulls the shared slope to 1, each domain's slope to the shared one, and all biases to 0, each as much as a
 normal prior of the given deviation does, so that few requests change little. Agreement of the domains of a group is
 pulled to 0, where two that agree count as one.
+
+A domain that owns none of the requests is left out, and has the shared slope without a bias. That every claim of it was
+wrong says that it is new, or that its requests are missing among the labelled ones, not that it claims too much.
 """
 
 from __future__ import annotations
@@ -163,6 +166,7 @@ def fit_competition(
     has a reading tells nothing, unless claims overlap: there each is right or not for itself.
     """
     known = int(owners[:, -1].sum()) >= LEAST_FITTED
+    has = has & owners[:, :-1].any(axis=0)[:, None]
     evidence = _Evidence.of(mine, has, claims)
     grouped = np.zeros(len(mine), bool)
     for one in claims:

@@ -225,7 +225,7 @@ def _remarks(observed: Observed) -> Iterator[str]:
         )
     for name, own in zip(observed.domains, observed.owners.T, strict=False):
         if not own.any():
-            yield f"{name}: owns no request with a truth; its slope is the shared one"
+            yield f"{name}: owns no request with a truth; it has the shared slope, and no bias"
 
 
 def _silent_groups(observed: Observed, groups: Groups) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,9 @@ from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
     from arbitrank.impact.cluster import Cluster
+
+
+_REPEATED = 3  # requests for each different one, from which on copies are likelier than users' habits
 
 
 class Observation(NamedTuple):
@@ -83,6 +86,7 @@ def observe(
         *(f"{name} cannot be loaded and was left out: {reason}" for name, reason in whole.broken.items()),
         *group_remarks(decisions.groups, competing),
         *whole.remarks(),
+        *_copies(whole),
     )
     return Observation(
         whole.labelled.with_fallback(acting),
@@ -94,6 +98,17 @@ def observe(
         whole.contexts,
         tuple(sorted({*present.idle, *([] if acting is None else [acting])})),
     )
+
+
+def _copies(whole: ObservedRequests) -> Iterator[str]:
+    """A remark where most requests with a truth equal another one, in their words and in what the domains claim."""
+    claims = whole.labelled.mine
+    n, different = claims.shape[1], np.unique(np.vstack([whole.fingerprints, claims]), axis=1).shape[1]
+    if n >= _REPEATED * different > 0:
+        yield (
+            f"{n} requests with a truth, {different} different ones: unless users repeat themselves so, what is tuned "
+            "and bounded is of these alone, and its intervals are too narrow; give each request once"
+        )
 
 
 def _competing(names: Sequence[str] | Mapping[str, object], acting: str | None) -> list[str]:

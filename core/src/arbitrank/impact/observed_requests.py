@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,13 +48,15 @@ class ObservedChunk:
 
     `fingerprints` are those of the requests with a truth, `contexts` the plain values of their contexts. `bad` counts
     the lines that could not be read, with the reason of the first. `foreign` are domains whose hypotheses do not
-    compete, `earlier` those that other versions answered for in the log, `failures` the reasons of failed calls.
+    compete, `unserved` counts requests none of whose owners answers, by the first of these, `earlier` are domains that
+    other versions answered for in the log, `failures` the reasons of failed calls.
     """
 
     first: int
     bad: int = 0
     reason: str = ""
     foreign: set[str] = field(default_factory=set)
+    unserved: Counter[str] = field(default_factory=Counter)
     earlier: set[str] = field(default_factory=set)
     failures: dict[str, list[str]] = field(default_factory=dict)
     labelled: Observed | None = None
@@ -96,6 +99,12 @@ class ObservedRequests:
             yield f"{bad} lines could not be read, the first: {next(one.reason for one in self.chunks if one.bad)}"
         if foreign := set[str]().union(*(one.foreign for one in self.chunks)):
             yield f"not installed, so their hypotheses do not compete: {', '.join(sorted(foreign))}"
+        if unserved := sum((one.unserved for one in self.chunks), Counter[str]()):
+            names = ", ".join(f"{name} ({n})" for name, n in sorted(unserved.items()))
+            yield (
+                f"{unserved.total()} requests are of domains that do not answer here, so that whatever is decided "
+                f"counts as wrong: {names}; install these, or correct the names in the truths"
+            )
         if earlier := set[str]().union(*(one.earlier for one in self.chunks)):
             names = ", ".join(sorted(earlier))
             yield f"logged answers of other versions of {names}: their readings are scored by those that answer now"
@@ -181,6 +190,8 @@ class ObservationWork:
         right, owners = np.zeros((n, width), bool), np.zeros((n, width + 1), bool)
         for i, line in enumerate(lines):
             if line.truth is not None:
+                if line.truth.owners and not {*line.truth.owners} & {*self.names}:
+                    found.unserved[line.truth.owners[0]] += 1
                 owners[i] = [*map(line.truth.owned_by, self.names), line.truth.out_of_scope]
                 right[i] = [one.best.best[i] >= 0 and one.semer(i, line.truth) == 0.0 for one in scored]
         labelled = np.array([line.truth is not None for line in lines], bool)
