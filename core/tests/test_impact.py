@@ -27,11 +27,13 @@ from arbitrank.evaluate.segment_report import BrokenSegment
 from arbitrank.impact.curves import curves_of
 from arbitrank.impact.flips import FLIPS, KINDS
 from arbitrank.impact.gate import judge
+from arbitrank.impact.logged_actions import NO_WORDS
 from arbitrank.impact.page import write_impact
 from arbitrank.impact.plan import ReplayPlan, installed_domains, plan, sendable
 from arbitrank.impact.replay import replay
 from arbitrank.impact.replayed import Replayed
 from arbitrank.impact.report import Impact, measure
+from arbitrank.impact.value_work import valued
 from arbitrank.learn.rerankers import baseline
 from arbitrank.outcomes.suite_runs import CaseResult
 from arbitrank.store.artifact import Manifest, read_card, seal
@@ -312,6 +314,45 @@ def test_another_recogniser_reads_the_utterances_again(tmp_path: Path, stubs) ->
     same = stub(tmp_path / "same", "a", 0.9, "Old")
     found, _ = measure(plan(domains, store, "a", same), path)
     assert {flip.line: flip.after.reading for flip in found.worst} == {2: "a: Old"}
+
+
+def answered(intent: str, version: str, status: str = "answered") -> dict[str, object]:
+    """A logged request to a, recognised by a version, and accepted by the user."""
+    report = {"status": status, "version": version, "ms": 0.0, "reason": None, "shrunk": None}
+    best = {"domain": "a", "intent": intent, "score": 0.5, "domain_probability": 0.6, "probability": 0.5}
+    answer = {"id": None, "decision": {"action": "accept", "contenders": [0]}, "ranked": [{**best, "version": version}]}
+    selection = {"eligible": [0], "probability": 1.0, "decisions": None}
+    answer |= {"domains": {"a": report}, "ms": {}, "selection": selection}
+    own = {"hypotheses": [{"domain": "a", "intent": intent}], "recognised": True, "claims": {"a": [0.6, 0.5]}}
+    return {"answer": answer, "outcome": "accepted", "truth": {"domain": "a", "intent": "Old"}, **own}
+
+
+def test_each_version_reads_the_words_again_where_the_other_read_them(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    compared = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.9, "New"))
+    now, candidate = compared.parts["a"].version, compared.candidate.version
+    path = lines(
+        tmp_path / "log.jsonl",
+        {"utterance": "x", **answered("Old", now)},
+        {"utterance": "x", **answered("New", candidate)},
+        {"utterance": "x", **answered("New", candidate, "skipped")},
+    )
+    found, _ = measure(compared, path)
+    flips = {flip.line: (flip.before.reading, flip.after.reading) for flip in found.worst}
+    assert flips == {1: ("a: Old", "a: New"), 2: ("a: Old", "a: New")}
+    rows = valued(compared, path).rows
+    assert rows["moved"].tolist()[:2] == [True, True]
+    assert rows["reaction"].tolist()[:2] == [1, 1]
+
+
+def test_a_reaction_is_no_evidence_where_a_version_lacks_the_words_that_it_reads(tmp_path: Path, stubs) -> None:
+    domains, store = stubs
+    compared = plan(domains, store, "a", stub(tmp_path / "new", "a", 0.9, "New"))
+    path = lines(tmp_path / "log.jsonl", answered("Old", compared.parts["a"].version), {"utterance": "x"})
+    for replayed in (replay, valued):
+        found = replayed(compared, path)
+        assert (found.rows["reaction"] >= 0).sum() == 0
+        assert found.left_out == {NO_WORDS: 1}
 
 
 def test_domains_that_are_not_installed_are_ranked_by_r0_and_named(tmp_path: Path, stubs) -> None:

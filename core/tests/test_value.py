@@ -363,6 +363,17 @@ def test_a_log_without_selections_says_nothing(exchange: ReplayPlan, log: Path, 
     assert report.left_out == {"logged without the probability of the answer": 1_200}
 
 
+@pytest.mark.parametrize("chance", [0.0, -1.0, 2.0])
+def test_a_line_whose_answer_could_not_be_drawn_is_a_bad_line(
+    exchange: ReplayPlan, log: Path, tmp_path: Path, chance: float
+) -> None:
+    path = selected(log, tmp_path, lambda number, one: one if number else replace(one, probability=chance))
+    found = valued(exchange, path)
+    assert (len(found.rows), found.bad_lines) == (1_199, 1)
+    assert "probability" in found.bad[0].reason
+    assert str(chance) in found.bad[0].reason
+
+
 def valued_with(exchange: ReplayPlan, path: Path, rules: str | None = None) -> ValueReport:
     """The value of a log, under a policy of these rules."""
     policy = None if rules is None else msgspec.convert(tomllib.loads(rules), Policy)

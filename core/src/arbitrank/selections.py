@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Chance = Annotated[float, Meta(gt=0.0, le=1.0)]
+"""The probability of what was drawn: what has happened was possible."""
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -35,7 +38,7 @@ class CanaryDraw(Struct, frozen=True, gc=False):
 
     stable: str
     candidate: str
-    share: float
+    share: Chance
     arm: Literal["stable", "canary"]
 
     @property
@@ -55,7 +58,7 @@ class ExplorationDraw(Struct, frozen=True, gc=False):
     rate: float
     head: int
     others: tuple[int, ...]
-    probability: float
+    probability: Chance
 
 
 class ServedSelection(Struct, frozen=True):
@@ -69,7 +72,7 @@ class ServedSelection(Struct, frozen=True):
     """
 
     eligible: tuple[int, ...]
-    probability: float
+    probability: Chance
     canary: dict[str, CanaryDraw] = {}
     decisions: str | None = None
     policy: str | UnsetType = UNSET

@@ -23,7 +23,8 @@ from arbitrank.errors import DataError, InputError, os_errors
 from arbitrank.wire.json_lines import MAX_LINE, BadLine
 from arbitrank.wire.requests import Logged, decode_logged
 
-_ID, _REACTION = b'{"id":"', b'"outcome":"'  # as the log writes them
+_ID = b'{"id":"'  # as the log writes it
+_REACTION = b'"outcome"'  # a value that holds these words has their quotes escaped
 _BUFFER = 1 << 18  # bytes that are read at once: lines of some kilobytes would else be put together
 _TORN = "ends in the middle of a line: its writer was killed, or is writing it now; skipped"
 

@@ -166,7 +166,7 @@ def fit_competition(
     has a reading tells nothing, unless claims overlap: there each is right or not for itself.
     """
     known = int(owners[:, -1].sum()) >= LEAST_FITTED
-    has = has & owners[:, :-1].any(axis=0)[:, None]
+    has = has & np.asarray(owners[:, :-1].any(axis=0))[:, None]
     evidence = _Evidence.of(mine, has, claims)
     grouped = np.zeros(len(mine), bool)
     for one in claims:

@@ -28,6 +28,7 @@ OTHER_POLICY = "logged under another policy than --policy states, or under one w
 BY_HYPRANK = "sorted by a HypRank, which is not replayed"
 CHOSEN = "to a skill that the caller chose from the shortlist"
 OTHER_CANARY = "answered by the candidate of another canary"
+NO_WORDS = "logged without the words, which one of the two versions reads with another recogniser"
 
 UNPROMOTED = "the package's"
 """The name of the stable version in draws of canaries where none was promoted."""
@@ -58,8 +59,12 @@ def fill_logged(
     heads: Sequence[Sequence[Reading | None]],
     versions: ExchangedVersions,
     found: Replayed,
+    wordless: Collection[int] = (),
 ) -> None:
-    """Fill in the columns of logged reactions; `heads` are the readings that head each list, by side."""
+    """Fill in the columns of logged reactions; `heads` are the readings that head each list, by side.
+
+    At the places `wordless` it is not known what one of the versions would have read.
+    """
     rows["reaction"] = -1
     places = [i for i, line in enumerate(lines) if line.outcome is not None and line.answer is not None]
     if not places:
@@ -71,9 +76,12 @@ def fill_logged(
         answer = line.answer
         assert answer is not None
         selection = answer.selection
-        reason = NO_SELECTION if selection is UNSET else _left_out(line, answer, selection, (before, after), versions)
-        if selection is UNSET or reason is not None:
-            found.left_out[reason or NO_SELECTION] += 1
+        if selection is UNSET:
+            found.left_out[NO_SELECTION] += 1
+            continue
+        reason = NO_WORDS if i in wordless else _left_out(line, answer, selection, (before, after), versions)
+        if reason is not None:
+            found.left_out[reason] += 1
             continue
         alike = before[0] == after[0] and not moved[i]
         first = _same(answer, before)

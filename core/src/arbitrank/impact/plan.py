@@ -39,7 +39,8 @@ from arbitrank.store.store import Store
 class DomainVersion:
     """A version of a domain: its code, or the name of installed code, the folder of its weights, its recalibration.
 
-    `scales` are stated for its scores by field.
+    `scales` are stated for its scores by field. `recogniser` has the digests of its recogniser's files, none where it
+    scores whatever hypotheses it is given.
     """
 
     domain: Domain | str
@@ -47,6 +48,7 @@ class DomainVersion:
     version: str
     recalibration: Recalibration | None = None
     scales: Mapping[str, str] = field(default_factory=dict)
+    recogniser: Mapping[str, str] = field(default_factory=dict)
 
     def load(self) -> Model:
         """The model. Raises whatever `Domain.load` raises."""
@@ -88,16 +90,14 @@ _CANDIDATE = ".candidate"  # no domain has this name
 class ReplayPlan:
     """A comparison: the domains as they answer now, and the candidate that replaces the domain `name`.
 
-    `silent` holds installed domains that cannot answer, with the reasons: their hypotheses are not ranked. `again` says
-    that the candidate reads the utterances again, with another recogniser. `decisions` are the arbitrator's settings.
-    Only requests `since` then are replayed, in seconds since 1970; None replays all. `policy` is the operator's, by
-    which reactions are used that it had no part in.
+    `silent` holds installed domains that cannot answer, with the reasons: their hypotheses are not ranked. `decisions`
+    are the arbitrator's settings. Only requests `since` then are replayed, in seconds since 1970; None replays all.
+    `policy` is the operator's, by which reactions are used that it had no part in.
     """
 
     name: str
     parts: Mapping[str, DomainVersion]
     candidate: DomainVersion
-    again: bool = False
     silent: Mapping[str, str] = field(default_factory=dict)
     decisions: DecisionSettings = field(default=DecisionSettings(rank_unserved=True))
     since: float | None = None
@@ -115,6 +115,17 @@ class ReplayPlan:
         before = None if part is None else part.version
         beside = () if before is None else (before, UNPROMOTED)
         return ExchangedVersions(self.name, before, self.candidate.version, beside, self.decisions, self.policy)
+
+    @property
+    def again(self) -> bool:
+        """True where the candidate has another recogniser than the version that it is compared with."""
+        part, own = self.parts.get(self.name), self.candidate.recogniser
+        return bool(own) and (part is None or part.recogniser != own)
+
+    def known(self, name: str) -> list[DomainVersion]:
+        """The versions of a domain that the plan has, the present one first."""
+        found = [self.parts[name]] if name in self.parts else []
+        return [*found, self.candidate] if name == self.name else found
 
     @property
     def versions(self) -> Mapping[str, DomainVersion]:
@@ -151,28 +162,27 @@ def plan(
     decisions = settled(decisions, store)
     scales = decisions.scales
     found = present_parts(domains, store, decisions)
-    parts, silent, recognisers = dict(found.parts), dict(found.silent), dict(found.recognisers)
+    parts, silent = dict(found.parts), dict(found.silent)
     if against == "r0":
         parts[name] = BaselineVersion(name, candidate, "r0", scales=scales.get(name, {}))
-        recognisers[name] = recogniser_of(read_manifest(candidate))
         silent.pop(name, None)
     elif against is not None:
         (against, other), stable = _copied(against, name, store), parts.get(name)
         kept = stable.recalibration if stable and stable.version == other.version else None
-        parts[name] = DomainVersion(domains[name], against, other.version, kept, scales.get(name, {}))
-        recognisers[name] = recogniser_of(other)
+        read = recogniser_of(other)
+        parts[name] = DomainVersion(domains[name], against, other.version, kept, scales.get(name, {}), read)
         silent.pop(name, None)
     for each in found.idle.keys() & parts.keys() - {name}:
         silent[each] = found.idle[each]
         del parts[each]
     candidate, manifest = (candidate, read_manifest(candidate)) if checked else _copied(candidate, name, store)
     check_scales(manifest, domains[name], scales.get(name, {}))
-    recogniser = recogniser_of(manifest)
+    # R0 can read nothing: beside it, both score the hypotheses that there are.
+    recogniser = {} if against == "r0" else recogniser_of(manifest)
     return ReplayPlan(
         name,
         parts,
-        DomainVersion(domains[name], candidate, manifest.version, by, scales.get(name, {})),
-        again=bool(recogniser) and recogniser != recognisers.get(name),
+        DomainVersion(domains[name], candidate, manifest.version, by, scales.get(name, {}), recogniser),
         silent=silent,
         decisions=msgspec.structs.replace(decisions, rank_unserved=True, fallback=found.fallback),
         since=since,
@@ -181,13 +191,12 @@ def plan(
 
 
 class PresentParts(NamedTuple):
-    """The domains as they answer now, by name, with their recognisers, and those that cannot, with the reasons.
+    """The domains as they answer now, by name, and those that cannot, with the reasons.
 
     `fallback` is the fallback domain, None where there is none; `idle` are domains that claim to be it and are not.
     """
 
     parts: Mapping[str, DomainVersion]
-    recognisers: Mapping[str, Mapping[str, str]]
     silent: Mapping[str, str]
     fallback: str | None
     idle: Mapping[str, str]
@@ -195,7 +204,7 @@ class PresentParts(NamedTuple):
 
 def present_parts(domains: Mapping[str, Domain], store: Store, decisions: DecisionSettings) -> PresentParts:
     """The domains as they answer now; `decisions` are the settings in force."""
-    parts, silent, recognisers = {}, {}, {}
+    parts, silent = {}, {}
     role = fallback_role(profiles_of(domains), decisions)
     for name, domain in sorted(domains.items()):
         stated = decisions.scales.get(name, {})
@@ -204,9 +213,9 @@ def present_parts(domains: Mapping[str, Domain], store: Store, decisions: Decisi
             silent[name] = message(seen)
         else:
             now, code = seen
-            parts[name] = DomainVersion(code, now.folder, now.manifest.version, now.recalibration, stated)
-            recognisers[name] = recogniser_of(now.manifest)
-    return PresentParts(parts, recognisers, silent, role.name, role.idle)
+            read = recogniser_of(now.manifest)
+            parts[name] = DomainVersion(code, now.folder, now.manifest.version, now.recalibration, stated, read)
+    return PresentParts(parts, silent, role.name, role.idle)
 
 
 def same_code(installed: Domain | None, domain: Domain | str) -> bool:

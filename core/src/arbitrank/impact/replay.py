@@ -26,13 +26,13 @@ from arbitrank.impact.batch_scores import (
     DomainReadings,
     Grouped,
     brought_for,
-    brought_of,
     by_domain,
     score_batch,
 )
 from arbitrank.impact.flips import ROW, SIDES, Rows, fill_side, worst, worst_flips
 from arbitrank.impact.logged_actions import fill_logged
-from arbitrank.impact.plan import ReplayPlan
+from arbitrank.impact.plan import DomainVersion, ReplayPlan
+from arbitrank.impact.read_again import brought_to
 from arbitrank.impact.replayed import Replayed, decoded, fill_truths, together
 from arbitrank.impact.segmenting import situations
 from arbitrank.impact.shares import shares
@@ -40,7 +40,7 @@ from arbitrank.impact.work import Lines, Requests
 from arbitrank.learn.rerankers import baseline
 from arbitrank.scales import domain_scales
 from arbitrank.semer import same_reading
-from arbitrank.values import Hypothesis, Ranked
+from arbitrank.values import Ranked
 from arbitrank.wire.requests import Logged
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class ReplayWork:
 
     def __init__(self, plan: ReplayPlan) -> None:
         self.plan, self.found, self.broken = plan, Replayed(), dict[str, str]()
+        self.wordless = set[int]()  # places, in a chunk, where another recogniser's hypotheses are scored
         self.models: dict[str, Model] = {}
         for name, part in sorted(plan.parts.items()):
             model = guarded(part.load)
@@ -94,9 +95,10 @@ class ReplayWork:
             return np.zeros(0, ROW)
         grouped = [by_domain(line) for line in lines]
         name, plan, names = self.plan.name, self.plan, self.found.names
+        self.wordless = set()
         before = self._present(lines, grouped)
-        brought = self._brought_again(lines, grouped)
-        candidate = self._score(name, self.candidate, lines, brought, plan.candidate.recalibration, "candidate")
+        candidate = self._read(name, plan.candidate, self.candidate, lines, brought_for(name, grouped), "candidate")
+        self.found.unread += len(self.wordless)
         rows = np.zeros(len(lines), ROW)
         fill_truths(rows, numbers, lines, self.found)
         sides = zip(SIDES, (before, {**before, name: candidate}), strict=True)
@@ -105,7 +107,7 @@ class ReplayWork:
         ]
         rows["situation"] = situations(lines, before.get(name), candidate, self.found.situations)
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
-        fill_logged(rows, lines, heads, plan.exchanged, self.found)
+        fill_logged(rows, lines, heads, plan.exchanged, self.found, self.wordless)
         for counts, kept in self.found.worst.items():
             new = worst_flips(rows, lines, heads, plan.decisions if counts else None)
             self.found.worst[counts] = worst([*kept, *new])
@@ -117,7 +119,7 @@ class ReplayWork:
         others = [name for name in self.models if name != plan.name]
 
         def scored(name: str, brought: Brought) -> DomainReadings:
-            return self._score(name, self.models[name], lines, brought, plan.parts[name].recalibration, name)
+            return self._read(name, plan.parts[name], self.models[name], lines, brought, name)
 
         for name in (plan.name, *others[:1]):
             if name in self.models:
@@ -152,20 +154,24 @@ class ReplayWork:
             self.found.failures[called].update(scored.failures)
         return scored
 
-    def _brought_again(self, lines: Sequence[Logged], grouped: Grouped) -> Brought:
-        """The hypotheses that the candidate has to score, None where it reads the utterance itself."""
-        own = brought_for(self.plan.name, grouped)
-        return [self._again(line, one) for line, one in zip(lines, own, strict=True)]
+    def _read(
+        self,
+        name: str,
+        version: DomainVersion,
+        model: Model,
+        lines: Sequence[Logged],
+        own: Brought,
+        called: str,
+        places: Sequence[int] | None = None,
+    ) -> DomainReadings:
+        """The readings of lines by a version: of its own hypotheses, and of the words where others made those.
 
-    def _brought_to_candidate(self, line: Logged) -> Sequence[Hypothesis] | None:
-        """The hypotheses of one line that the candidate has to score, None where it reads the utterance itself."""
-        return self._again(line, brought_of(self.plan.name, line))
-
-    def _again(self, line: Logged, own: Sequence[Hypothesis] | None) -> Sequence[Hypothesis] | None:
-        if own is None or (self.plan.again and line.utterance is not None):
-            return None
-        self.found.unread += self.plan.again
-        return own
+        `places` are those of the lines in their chunk, None for all of it.
+        """
+        brought, wordless = brought_to(version, name, lines, own, self.plan.known(name))
+        if name == self.plan.name:
+            self.wordless |= wordless if places is None else {places[i] for i in wordless}
+        return self._score(name, model, lines, brought, version.recalibration, called)
 
     def _logged(self, line: Logged, i: int, fresh: Mapping[str, DomainReadings]) -> dict[str, list[Ranked]]:
         """Each domain's ranked readings in the log, where its present version gave them; nothing where it is in doubt.

@@ -90,6 +90,7 @@ class ValueWork(ReplayWork):
         rows["unowned"] = [line.truth is None or line.truth.out_of_scope for line in lines]
         rows["owners"], rows["device"] = self.found.owners[()], -1
         claims = [logged_claims(line) for line in lines]
+        self.wordless = set()
         others = self._others(lines, claims)
         before, after = (self._own(lines, claims, side) for side in SIDES)
         own = dict(zip(SIDES, (before, after), strict=True))
@@ -100,7 +101,7 @@ class ValueWork(ReplayWork):
             served = plan.served(side)
             heads.append(fill_side(rows[side], plan.name, readings, lines, self.found.names, plan.decisions, served))
         rows["moved"] = [not same_reading(*pair) for pair in zip(*heads, strict=True)]
-        fill_logged(rows, lines, heads, plan.exchanged, self.found)
+        fill_logged(rows, lines, heads, plan.exchanged, self.found, self.wordless)
         return rows
 
     def _others(self, lines: Sequence[Logged], claims: Claims) -> dict[str, DomainReadings]:
@@ -136,8 +137,7 @@ class ValueWork(ReplayWork):
             return None
         found = nothing_read(len(lines))
         if model is not None and version is not None and asked:
-            some = [lines[i] for i in asked]
-            brought = [self._brought_to_candidate(one) if after else brought_of(plan.name, one) for one in some]
+            brought = [brought_of(plan.name, lines[i]) for i in asked]
             self._put_scored(found, "candidate" if after else plan.name, model, version, lines, asked, brought)
         put_logged(found, known)
         return found
@@ -154,7 +154,7 @@ class ValueWork(ReplayWork):
     ) -> None:
         """Fill in the readings of the requests at the places `asked`, for which these hypotheses are brought."""
         name = self.plan.name if called == "candidate" else called
-        some = self._score(name, model, [lines[i] for i in asked], brought, version.recalibration, called)
+        some = self._read(name, version, model, [lines[i] for i in asked], brought, called, asked)
         places = [*asked]
         for column, own in zip(found.best, some.best, strict=True):
             if column is not None and own is not None:
