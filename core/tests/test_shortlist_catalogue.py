@@ -17,7 +17,7 @@ from waiting import until
 
 from arbitrank.cli.main import cli
 from arbitrank.domain import Domain, Skill, SkillParameter
-from arbitrank.errors import ArbitrankError, InputError, StoreError
+from arbitrank.errors import ArbitrankError, Conflict, InputError, StoreError
 from arbitrank.live.live import Live
 from arbitrank.promotion import consider, promote
 from arbitrank.serve.messages import RemovedSkill, SkillsCall
@@ -227,15 +227,14 @@ def test_a_log_gives_the_same_skills_step_by_step_and_at_once(store: Store, tmp_
     assert with_log(whole, store.catalogue_log()) is whole
 
 
-def test_a_large_change_is_split_and_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_change_is_split_and_bounded(store: Store) -> None:
     many = [CatalogueSkill(f"skill{n}", "sky", "x" * 3_000) for n in range(300)]
     assert store.change_catalogue(many) > 1
     changes = changes_after(store.catalogue_log(), 0)
     assert changes is not None
     assert list(changes.skills) == many
-    monkeypatch.setattr(logs, "MAX_SKILLS", 200)
     with pytest.raises(StoreError, match="more than 200 skills since change 0; train with them"):
-        changes_after(store.catalogue_log(), 0)
+        changes_after(store.catalogue_log(), 0, 200)
     with pytest.raises(InputError, match="no skill to add or to remove"):
         store.change_catalogue([])
 
@@ -448,6 +447,75 @@ def test_the_catalogue_is_trained_changed_exported_and_trained_again(store: Stor
     assert run("skills", store=store).stdout == kept
     third = run(*train, "--catalogue", path, store=store)
     assert "catalogue log" not in third.output
+
+
+def test_a_full_log_takes_no_more_skills_until_a_training(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there stays served, can be removed, and is trained with, though it be more than is taken."""
+    monkeypatch.setattr(logs, "MAX_SKILLS", 3)
+    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *SKILLS))
+    assert run(*train, store=store).exit_code == 0
+    new = [CatalogueSkill(f"new{n}", "sky", f"thing {n}") for n in range(4)]
+    full = run("add", written(tmp_path, *new), store=store).exception
+    assert str(full).startswith("4 skills to add, beside 0 that were changed since the training, expected at most 3")
+    assert "arbitrank shortlist train --catalogue FILE --promote" in str(full)
+    assert run("add", written(tmp_path, *new[:3]), store=store).exit_code == 0
+    assert "beside 3 that were changed" in str(run("add", written(tmp_path, new[3]), store=store).exception)
+    store.change_catalogue(new)  # by a release without the bound
+    assert "new3" in run("query", "thing 3", "--no-domains", store=store).output
+    assert run("remove", "new0", store=store).exit_code == 0
+    written(tmp_path, *SKILLS)
+    assert run(*train, store=store).exit_code == 0
+    assert run("add", written(tmp_path, *new[:3]), store=store).exit_code == 0
+
+
+def test_a_service_refuses_skills_for_which_its_log_has_no_room(
+    store: Store, tmp_path: Path, follower: Callable[[], Live], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A skill that is replaced again and again takes one place, one of an installed domain none."""
+    monkeypatch.setattr(logs, "MAX_SKILLS", 2)
+    publish(store, tmp_path / "a", MOON, STARS)
+    live = follower()
+    for n in range(3):
+        live.catalogue.change([CatalogueSkill("new", "sky", f"thing {n}")])
+    with pytest.raises(Conflict, match="2 skills to add, beside 1 that"):
+        live.catalogue.change([TIDE, SHIPS])
+    assert best(live, "tide port") is None
+    there = follower().catalogue
+    assert there.known([SkillKey("sky", "new"), SkillKey("harbour", "tide_table")]) == {SkillKey("sky", "new")}
+
+
+def test_a_removed_skill_stays_removed_though_lines_name_it_alone(store: Store, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    lines = [{"text": f"when is high water {n}", "skill": "tide_table"} for n in range(9)]
+    data.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *SKILLS), "--data", str(data))
+    assert run(*train, store=store).exit_code == 0
+    assert run("remove", "tide_table", store=store).exit_code == 0
+    again = run(*train, "--force", store=store)
+    assert "9 lines of removed skills are left out" in again.output, again.output
+    assert "tide_table" not in run("query", "when is high water", "--no-domains", store=store).output
+
+
+def test_a_removal_names_skills_as_they_are_served_and_never_anothers(store: Store, tmp_path: Path) -> None:
+    """What was removed once is not there, whatever others are called."""
+    skills = [CatalogueSkill("tides", one, f"water of {one}") for one in ("harbour", "port")]
+    more = [CatalogueSkill("harbour/tides", "evil", "bad"), *(CatalogueSkill(f"s{n}", "sky", "x") for n in range(6))]
+    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *skills, *more))
+    assert run(*train, store=store).exit_code == 0
+    assert run("remove", "harbour/tides", store=store).exit_code == 0
+    assert "not in the catalogue" in str(run("remove", "harbour/tides", store=store).exception)
+    assert "1 skill removed" in run("remove", "port/tides", "port/tides", store=store).output
+    assert run("remove", "harbour/tides", "--domain", "evil", store=store).exit_code == 0
+    assert "tides" not in run("skills", store=store).stdout
+
+
+def test_a_stage_owns_no_skill(store: Store, tmp_path: Path) -> None:
+    refused = run("add", written(tmp_path, CatalogueSkill("zz", ".shortlist", "x")), store=store).exception
+    assert "owner: '.shortlist' is a stage of the arbitrator" in str(refused).replace('"', "'")
+    with pytest.raises(InputError, match=r"skills\[0\]: owner: "):
+        changed_skills(SHORTLIST, SkillsCall([{"name": "zz", "domain": ".hyprank"}], []))
 
 
 def test_removing_more_than_half_needs_force(store: Store, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from arbitrank.cli.shortlist_catalogue import add, remove, skills
 from arbitrank.cli.shortlist_hyprank import hyprank
 from arbitrank.cli.shortlist_training import (
     Skills,
-    ambiguous_text,
     domains_option,
+    left_out_texts,
     quality_text,
     read_lines,
     skills_option,
@@ -120,8 +120,8 @@ def evaluate(path: str, skills: Skills, load: Callable[[], _Loaded], as_json: bo
     lines, unowned = read_lines((path,), skills)
     shortlister, trained_on, *_ = load()
     labelled = labelled_lines(lines, SkillLabels.of(shortlister.catalogue))
-    if labelled.ambiguous:
-        options.note(ambiguous_text(labelled))
+    for text in left_out_texts(labelled):
+        options.note(text)
     if unowned:
         options.note(f"{counted(len(unowned), 'utterance')} that fit no skill, left out")
     if data_digest(labelled.lines) == trained_on:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -15,9 +16,10 @@ from arbitrank.errors import InputError
 from arbitrank.importers.catalogues import listed_skills
 from arbitrank.normal_text import printable
 from arbitrank.shortlist.artifact import CATALOGUE, ArtifactSkills, read_skills
-from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted, gather_skills
-from arbitrank.shortlist.labels import SkillLabels
-from arbitrank.store.catalogue_log import SkillKey, changes_after
+from arbitrank.shortlist.catalogue import SkillCatalogue
+from arbitrank.shortlist.changes import changed_catalogue
+from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted, gather_skills, qualified_name
+from arbitrank.store.catalogue_log import SkillKey, changes_after, check_room
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store
 from arbitrank.wire.catalogue_lines import CatalogueSkill
@@ -39,6 +41,9 @@ def add(files: tuple[Path, ...], store: Store) -> None:
     catalogue = CatalogueFiles(files, False, [])
     gathered = gather_skills(catalogue.skills())
     catalogue.report(gathered)
+    before = _stable(store)
+    changes = changes_after(store.catalogue_log(), 0 if before is None else before.found.change)
+    check_room(0 if changes is None else changes.changed, len(gathered))
     number = store.change_catalogue(gathered.skills)
     click.echo(f"{counted(len(gathered), 'skill')} added, change {number} of the catalogue of {store}")
 
@@ -53,28 +58,41 @@ def remove(names: tuple[str, ...], domain: str | None, force: bool, store: Store
 
     Example: arbitrank shortlist remove tide_table --domain harbour
     """
-    present = _present(store)
-    labels = SkillLabels.of(present)
-    by_name = {name: SkillKey(one.domain, one.name) for name, one in zip(present.names, present.skills, strict=True)}
-    keys = []
+    catalogue = _served(store)
+    owned = {name: SkillKey(owner, catalogue.own.get(number, name)) for number, name, owner in catalogue.present()}
+    keys = dict[SkillKey, None]()
     for name in names:
-        found = labels.find(name, domain or name)
+        found = _meant(name, domain, owned)
         if len(found) != 1:
-            owners = [by_name[one].domain for one in found or labels.find(name, name)]
-            raise InputError(_unclear(name, domain, owners, present))
-        keys.append(by_name[found[0]])
-    if len(keys) > _SHRUNK * len(present) and not force:
-        options.note(f"{len(keys):,} of {len(present):,} skills, more than half; remove them with --force")
+            owners = [one.domain for one in found or _meant(name, None, owned)]
+            raise InputError(_unclear(name, domain, owners, owned.values()))
+        keys[found[0]] = None
+    if len(keys) > _SHRUNK * len(owned) and not force:
+        options.note(f"{len(keys):,} of {len(owned):,} skills, more than half; remove them with --force")
         raise SystemExit(1)
     number = store.change_catalogue((), keys)
     click.echo(f"{counted(len(keys), 'skill')} removed, change {number} of the catalogue of {store}")
 
 
-def _unclear(name: str, domain: str | None, owners: Sequence[str], present: GatheredSkills) -> str:
+def _meant(name: str, domain: str | None, owned: Mapping[str, SkillKey]) -> list[SkillKey]:
+    """The present skills that a name stands for: with an owner at most one, alone those of all owners.
+
+    `owned` are the skills by the names that are served, one of which `OWNER/NAME` may be.
+    """
+    if domain is not None:
+        return [one for one in owned.values() if one == SkillKey(domain, name)]
+    if "/" not in name:
+        return [one for one in owned.values() if one.name == name]
+    if name in owned:
+        return [owned[name]]
+    return [one for one in owned.values() if qualified_name(one.domain, one.name) == name]
+
+
+def _unclear(name: str, domain: str | None, owners: Sequence[str], present: Collection[SkillKey]) -> str:
     """The error on a name that stands for no skill, or for those of several owners."""
     of = ", ".join(owners[:_NAMED]) + (", …" if len(owners) > _NAMED else "")
     if domain is not None:
-        n = sum(one == domain for one in present.domains)
+        n = sum(one.domain == domain for one in present)
         seen = f"{domain} has no such skill, and {counted(n, 'other')}" if n else f"{domain} has no skill"
         return f"skill {name!r}: {seen}" + (
             f"; {of} has one of this name" if owners else "; see: arbitrank shortlist skills"
@@ -96,19 +114,39 @@ def skills(store: Store) -> None:
     sys.stdout.flush()
 
 
+def _served(store: Store) -> SkillCatalogue:
+    """The catalogue under the names that are served: the stable version's, with the changes of the log."""
+    before = _stable(store)
+    known, catalogue = (0, SkillCatalogue()) if before is None else (before.found.change, before.found.catalogue())
+    changes = changes_after(store.catalogue_log(), known)
+    return catalogue if changes is None else changed_catalogue(catalogue, changes)
+
+
 def _present(store: Store) -> GatheredSkills:
     """The skills of the stable version with the changes of the log. Raises `InputError` where there are none."""
-    stable = store.state(SHORTLIST)[1].stable
     known, listed = 0, iter(())  # type: tuple[int, Iterator[tuple[str, CatalogueSkill]]]
-    if stable is not None:
-        folder = store.fetch(SHORTLIST, stable)
-        before = read_skills(folder)
-        known, listed = before.change, _texts(folder, before)
+    if (before := _stable(store)) is not None:
+        known, listed = before.found.change, _texts(*before)
     changes = changes_after(store.catalogue_log(), known)
     found = gather_skills(ListedSkills.with_changes(listed, changes).skills)
     if not len(found):
         raise InputError(f"no skill in the catalogue of {store}; run: arbitrank shortlist add FILE")
     return found
+
+
+class _Stable(NamedTuple):
+    """The folder of the stable version, and its skills."""
+
+    folder: Path
+    found: ArtifactSkills
+
+
+def _stable(store: Store) -> _Stable | None:
+    stable = store.state(SHORTLIST)[1].stable
+    if stable is None:
+        return None
+    folder = store.fetch(SHORTLIST, stable)
+    return _Stable(folder, read_skills(folder))
 
 
 def _texts(folder: Path, found: ArtifactSkills) -> Iterator[tuple[str, CatalogueSkill]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -102,8 +102,8 @@ def train(
         encoder=encoder,
     )
     catalogue.report(built.skills)
-    if built.labelled.ambiguous:
-        options.note(ambiguous_text(built.labelled))
+    for text in left_out_texts(built.labelled):
+        options.note(text)
     shortlister = built.shortlister
     cold = shortlister.cold
     kernels = {
@@ -173,12 +173,15 @@ def read_lines(paths: Sequence[str], skills: Skills) -> LabelledData:
     return LabelledData(lines, unowned)
 
 
-def ambiguous_text(labelled: LabelledLines) -> str:
-    """The remark on lines whose skill several owners have."""
-    return (
-        f"{labelled.ambiguous} lines are left out, as several owners have their skill, as {labelled.example!r}; "
-        "expected its domain, or OWNER/NAME"
-    )
+def left_out_texts(labelled: LabelledLines) -> Iterator[str]:
+    """The remarks on lines whose skill several owners have, or was removed."""
+    if labelled.ambiguous:
+        yield (
+            f"{labelled.ambiguous} lines are left out, as several owners have their skill, as {labelled.example!r}; "
+            "expected its domain, or OWNER/NAME"
+        )
+    if labelled.removed:
+        yield f"{labelled.removed} lines of removed skills are left out"
 
 
 def quality_text(found: ShortlistQuality) -> str:

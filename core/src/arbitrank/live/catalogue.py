@@ -17,7 +17,7 @@ from arbitrank.live.domain_state import LoadedVersion
 from arbitrank.live.follower import Follower
 from arbitrank.shortlist.changes import changed, with_log
 from arbitrank.shortlist.shortlister import Shortlister
-from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey
+from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey, check_room
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store
 from arbitrank.wire.catalogue_lines import CatalogueSkill
@@ -54,11 +54,13 @@ class CatalogueFollower:
     ) -> int:
         """Remove skills and add skills: found here at once, durable in the store's log when this returns.
 
-        The number of the last change. Raises as `Store.change_catalogue` does, and takes them back then.
+        The number of the last change. Raises as `Store.change_catalogue` does, and takes them back then; `Conflict`
+        where the log has no room for them until a training.
         """
         added, gone = tuple(skills), frozenset(removed)
         with self._looking:
             before = self._versions()
+            check_room(max((one.model.shortlister.catalogue.changed for one in before.values()), default=0), len(added))
             self._exchange(before, lambda one: changed(one, CatalogueChanges(one.change, gone, added)))
             try:
                 number = self._store.change_catalogue(added, gone, by=by)
@@ -66,6 +68,14 @@ class CatalogueFollower:
                 # The numbers of changes are known now; where the append failed, the skills go again.
                 self._follow_log(before)
         return number
+
+    def known(self, keys: Iterable[SkillKey]) -> frozenset[SkillKey]:
+        """Those of the skills that a Shortlister in memory has, with the log as it is now."""
+        self.look()
+        catalogues = [one.model.shortlister.catalogue for one in self._versions().values()]
+        return frozenset(
+            key for key in keys if any(one.number_of(key.domain, key.name) is not None for one in catalogues)
+        )
 
     def look(self) -> None:
         """Read the log once, and apply what is new; a failure is noted in the state of the Shortlister."""

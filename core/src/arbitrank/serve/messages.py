@@ -117,7 +117,8 @@ class SkillsCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SkillsChanged(msgspec.Struct, frozen=True):
     """Receipt of a change of the catalogue: the number of the last change of its log, and counts.
 
-    `cut` are texts that were longer than is allowed.
+    `cut` are texts that were longer than is allowed, `unknown` the skills to remove, as `OWNER/NAME`, that were not in
+    the catalogue.
     """
 
     domain: str
@@ -125,6 +126,7 @@ class SkillsChanged(msgspec.Struct, frozen=True):
     added: int
     removed: int
     cut: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 class Changed(msgspec.Struct, frozen=True):

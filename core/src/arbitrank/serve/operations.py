@@ -181,7 +181,8 @@ OPERATIONS = (
         method="POST", path="/v1/domains/{domain}/skills", name="skills", tag="Domains", scope="publish",
         summary="Add skills of a domain to the catalogue, and remove some, without training.",
         description="This worker's shortlists have them at once, other processes' that follow the store within their "
-        "polling interval. For `.shortlist`, every skill names its owner. 409: the service has no --shortlist.",
+        "polling interval. For `.shortlist`, every skill names its owner. 409: the service has no --shortlist, or the "
+        "log is full.",
         body=SkillsCall, reply=SkillsChanged, errors=_CHANGE_ERRORS,
     ),
     Operation(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
-from arbitrank.errors import InputError
+from arbitrank.errors import Conflict, InputError
 from arbitrank.serve.messages import SkillsCall, SkillsChanged
 from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.store.catalogue_log import SkillKey
@@ -32,9 +32,14 @@ async def change_skills(
         added, removed, cut = changed_skills(domain, body)
     except InputError as error:
         raise HTTPException(400, str(error)) from None
-    number = await call_store(state.live.catalogue.change, added, removed, by=by)
-    state.events.write("skills", domain=domain, change=number, added=len(added), removed=len(removed))
-    return SkillsChanged(domain, number, len(added), len(removed), tuple(cut))
+    known = await call_store(state.live.catalogue.known, removed) if removed else frozenset()
+    try:
+        number = await call_store(state.live.catalogue.change, added, removed, by=by)
+    except Conflict as error:
+        raise HTTPException(409, str(error)) from None
+    state.events.write("skills", domain=domain, change=number, added=len(added), removed=len(known))
+    unknown = tuple(f"{key.domain}/{key.name}" for key in removed if key not in known)
+    return SkillsChanged(domain, number, len(added), len(known), tuple(cut), unknown)
 
 
 def changed_skills(name: str, body: SkillsCall) -> tuple[tuple[CatalogueSkill, ...], tuple[SkillKey, ...], list[str]]:

@@ -30,6 +30,7 @@ class SkillCatalogue:
 
     `gone` are the numbers of removed skills. Names are unique among the present skills; a removed skill can be added
     again and then gets another number. `own` are the own names of skills whose name is qualified, by number.
+    `installed` are the owners and own names of skills that the training lacked and installed domains have.
     """
 
     names: Sequence[str] = ()
@@ -37,6 +38,7 @@ class SkillCatalogue:
     later: tuple[tuple[str, str], ...] = ()
     gone: frozenset[int] = frozenset()
     own: Mapping[int, str] = field(default_factory=dict)
+    installed: frozenset[tuple[str, str]] = frozenset()
     _added: Mapping[str, int] = field(default_factory=dict)
     _numbers: Mapping[str, int] = field(default_factory=dict)
     _qualified: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -69,6 +71,13 @@ class SkillCatalogue:
         """The number of a present skill, None where no skill has this name."""
         number = self._added.get(name, self._numbers.get(name))
         return None if number is None or number in self.gone else number
+
+    @property
+    def changed(self) -> int:
+        """How many skills were added or removed after the training, each once however often, installed ones aside."""
+        trained = len(self.names)
+        added = {(domain, self.own.get(number, name)) for number, (name, domain) in enumerate(self.later, trained)}
+        return len(added - self.installed) + sum(number < trained for number in self.gone)
 
     def present(self) -> Iterator[tuple[int, str, str]]:
         """Number, name and domain of every skill that was not removed."""

@@ -52,11 +52,15 @@ class SkillLabels:
 
 
 class LabelledLines(NamedTuple):
-    """Lines whose skills are unique names of the catalogue; `ambiguous` counts lines that were left out, with one."""
+    """Lines whose skills are unique names of the catalogue, without those that were left out.
+
+    These are the `ambiguous` ones, with an `example`, and those of `removed` skills.
+    """
 
     lines: list[SkillUtterance]
     ambiguous: int
     example: str | None = None
+    removed: int = 0
 
 
 def labelled_lines(lines: Iterable[SkillUtterance], labels: SkillLabels) -> LabelledLines:

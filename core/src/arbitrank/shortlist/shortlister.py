@@ -246,7 +246,11 @@ class Shortlister:
             ]
             for name, domain in sorted(domains.items())
         }
-        return self.with_skills(lacking)
+        found = self.with_skills(lacking)
+        installed = known.installed.union((name, one.name) for name, own in lacking.items() for one in own)
+        return (
+            replace(found, catalogue=replace(found.catalogue, installed=installed)) if any(lacking.values()) else self
+        )
 
 
 def _skills(name: str, domain: Domain) -> Sequence[Skill]:

@@ -29,16 +29,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_SKILLS",
+    "MOST_SERVED",
     "CatalogueChange",
     "CatalogueChanges",
     "SkillKey",
     "append_changes",
     "catalogue_log",
     "changes_after",
+    "check_room",
 ]
 
 MAX_SKILLS = 20_000
-"""Skills at most that are added and removed after a training: each makes the next change slower."""
+"""Skills at most that are changed after a training by adding some: each makes the next change slower."""
+
+MOST_SERVED = 5 * MAX_SKILLS
+"""Changed skills up to which a log is served: removals always find room, and a rollback brings changes of before."""
 
 _BYTES = MAX_ENTRY // 2  # of the skills of one change; the file is indented
 _TRIES = 100  # of an append beside concurrent ones
@@ -69,6 +74,11 @@ class CatalogueChanges(NamedTuple):
     removed: frozenset[SkillKey]
     skills: Sequence[CatalogueSkill]
     gone: frozenset[SkillKey] = frozenset()
+
+    @property
+    def changed(self) -> int:
+        """The number of skills that they change."""
+        return len(self.removed) + len(self.skills)
 
     @property
     def present(self) -> list[CatalogueSkill]:
@@ -115,10 +125,20 @@ def append_changes(
     return number
 
 
-def changes_after(log: History[CatalogueChange], number: int) -> CatalogueChanges | None:
+def check_room(changed: int, added: int) -> None:
+    """Raise `Conflict` where so many skills cannot be added, beside those that were changed since the training."""
+    if added and changed + added > MAX_SKILLS:
+        raise Conflict(
+            f"{added:,} skills to add, beside {changed:,} that were changed since the training, expected at most "
+            f"{MAX_SKILLS:,} in the catalogue log; nothing is added; train with them: "
+            "arbitrank shortlist train --catalogue FILE --promote"
+        )
+
+
+def changes_after(log: History[CatalogueChange], number: int, most: int | None = None) -> CatalogueChanges | None:
     """The changes after a number as one, None where there are none.
 
-    Raises `StoreError` where one cannot be read or is not trusted, or they are of too many skills.
+    Raises `StoreError` where one cannot be read or is not trusted, or they are of more than `most` skills.
     """
     latest = log.latest()
     if latest is None or latest.number <= number:
@@ -133,9 +153,9 @@ def changes_after(log: History[CatalogueChange], number: int) -> CatalogueChange
         for one in change.skills:
             skills[key := SkillKey(one.domain, one.name)] = one
             gone.discard(key)
-        if len(removed) + len(skills) > MAX_SKILLS:
+        if most is not None and len(removed) + len(skills) > most:
             raise StoreError(
-                f"store {log.backend}: the catalogue log has more than {MAX_SKILLS:,} skills since change {number}; "
+                f"store {log.backend}: the catalogue log has more than {most:,} skills since change {number}; "
                 "train with them: arbitrank shortlist train --catalogue FILE --promote"
             )
     return CatalogueChanges(latest.number, frozenset(removed), tuple(skills.values()), frozenset(gone))

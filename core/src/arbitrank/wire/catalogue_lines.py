@@ -71,6 +71,7 @@ class CatalogueSkill(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 _OWNERS = ("domain", "owner", "server")  # the first that a line has is the owner, others are tags
+_STAGES = frozenset({".decisions", ".hyprank", ".shortlist"})  # they have versions as domains do, and own no skill
 _FIELDS = ("name", *_OWNERS, "description", "phrases", "parameters", "language", "version", "tags", "category")
 _MEANT = {
     **dict.fromkeys(("id", "title", "skill", "tool", "tool_name", "skill_name", "function"), "name"),
@@ -96,6 +97,8 @@ def catalogue_skill(line: Any, notice: Notice, owner: str | None = None) -> Cata
     if unknown := line.keys() - set(_FIELDS):
         raise InputError(_hint(sorted(unknown), line))
     names = [_name(line, field) for field in _OWNERS if line.get(field) not in (None, "")]
+    if names and names[0] in _STAGES:
+        raise InputError(f"owner: {short(names[0])} is a stage of the arbitrator, expected the name of a domain")
     name = _name(line, "name")
     description = _text(line.get("description"), "description")
     tags = [*names[1:], *_texts(line.get("tags"), "tags"), *_texts(line.get("category"), "category")]
