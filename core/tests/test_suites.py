@@ -15,7 +15,17 @@ from arbitrank.domain import Domain
 from arbitrank.errors import DataError, InputError, StoreError
 from arbitrank.exchanged import suites_now
 from arbitrank.outcomes.incidents import incident_of
-from arbitrank.outcomes.suite_cases import Case, CaseNotes, WrongReading, case_of, cases_of, conflicts, encoded
+from arbitrank.outcomes.suite_cases import (
+    Case,
+    CaseNotes,
+    WrongReading,
+    case_of,
+    cases_of,
+    conflicts,
+    encoded,
+    new_cases,
+)
+from arbitrank.outcomes.suite_runs import run_suites
 from arbitrank.promotion import consider, promote
 from arbitrank.store.store import Store, open_store
 from arbitrank.store.store_checks import store_checks
@@ -83,6 +93,52 @@ def test_a_case_passes_as_its_kind_demands(
     assert [one.passes(each) for each in (*passing, *failing)] == [True] * len(passing) + [False] * len(failing)
 
 
+ROOM = Slot("room", "attic")
+LIT = {"domain": "lights", "intent": "Do"}
+IN_ATTIC = [{"name": "room", "value": "attic"}]
+
+
+@pytest.mark.parametrize("kind", ["must_win", "incidents"])
+@pytest.mark.parametrize(
+    ("truth", "chosen", "differs"),
+    [
+        (LIT, answer("lights", "Do", ROOM), ()),
+        ({**LIT, "slots": None}, answer("lights", "Do", ROOM), ()),
+        ({**LIT, "slots": []}, answer("lights", "Do", ROOM), ("slots (room)",)),
+        ({**LIT, "slots": []}, answer("lights", "Do"), ()),
+        ({**LIT, "slots": IN_ATTIC}, answer("lights", "Dim", ROOM), ("intent (expected Do)",)),
+        ({**LIT, "slots": IN_ATTIC}, answer("lights", "Dim"), ("intent (expected Do)", "slots (room)")),
+        ({"domain": "lights", "slots": IN_ATTIC}, answer("lights", "Dim", ROOM), ()),
+        ({"domain": "lights", "slots": IN_ATTIC}, answer("lights", "Dim", Slot("room", "hall")), ("slots (room)",)),
+        ({"domain": "lights", "slots": []}, answer("lights", "Dim", ROOM), ("slots (room)",)),
+        ([{**LIT, "slots": []}, {"domain": "lights", "intent": "Dim"}], answer("lights", "Dim", ROOM), ()),
+        ({"domains": ["shades", "lights"], "intent": "Do"}, answer("lights", "Do", ROOM), ()),
+        (LIT, answer("shades"), ("domain (expected lights)",)),
+        ({"domains": ["lights", None]}, answer("shades"), ("domain (expected lights or none)",)),
+    ],
+)
+def test_intent_and_slots_of_a_truth_count_where_they_are_given(
+    kind: Any, truth: Any, chosen: Answer, differs: tuple[str, ...]
+) -> None:
+    one = case(kind, truth=truth)
+    assert (one.differences(chosen), one.passes(chosen)) == (differs, not differs)
+    again = case_of("lights", kind, encoded(one))
+    assert again == one
+
+
+def test_the_slots_of_a_line_of_a_corpus_count_where_they_are_given() -> None:
+    line = {"text": "more light", "domain": "lights", "intent": "Do"}
+    assert case_of("lights", "must_win", json.dumps(line)).slots == (False,)
+    assert case_of("lights", "must_win", json.dumps({**line, "slots": []})).slots == (True,)
+
+
+def test_a_failing_case_says_in_what_the_answer_differs_without_a_value() -> None:
+    one = case("must_win", name="more", owner="team", truth={**LIT, "slots": IN_ATTIC})
+    (found,) = run_suites([one], lambda request: answer("lights", "Dim")).failing
+    text = "lights must_win more (owner team): answered lights Dim; differs in intent (expected Do) and slots (room)"
+    assert found.text == text
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_case_is_written_as_it_is_read(kind: Any) -> None:
     keys = {"name": "rain-1", "date": "2026-11-02", "reason": "a song", "owner": "team", "context": {"device": "tv"}}
@@ -104,15 +160,42 @@ def test_a_case_without_a_name_has_its_requests_id_or_a_digest(id: Any, named: s
     [
         ("{", "an object over several lines"),
         ('{"context": {}}', "neither utterance nor hypotheses"),
-        ('{"utterance": "x", "date": "yesterday"}', "isoformat"),
+        ('{"utterance": "x", "date": "2026-13-01"}', 'date: "2026-13-01" is invalid, expected a day as YYYY-MM-DD'),
         ('{"utterance": "x", "name": "a b"}', "name: 'a b' is no name"),
         ('{"utterance": "x", "reason": ""}', "reason: 0 characters, expected 1 to 300"),
-        ('{"utterance": "x", "owner": 3}', "owner"),
+        ('{"utterance": "x", "owner": 3}', "owner: 3 is invalid, expected str"),
     ],
 )
 def test_a_line_that_is_no_case_is_named(line: str, seen: str) -> None:
     with pytest.raises(DataError, match=r"^f: must_win:1: .*suites.md$") as error:
         cases_of("lights", {"must_win": line.encode()}, "f")
+    assert seen in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "truth", "seen"),
+    [
+        ("must_win", {"domain": "shades"}, "truth: \"shades\" is invalid, expected 'lights' among its domains"),
+        ("must_win", {"domain": None}, "truth: null is invalid, expected 'lights' among its domains"),
+        ("must_win", {"domains": ["shades", "music"]}, 'truth: ["shades", "music"] is invalid'),
+        ("must_win", {"domains": ["shades", "lights"]}, None),
+        ("must_win", [{"domain": "shades"}, LIT], None),
+        ("must_not_win", LIT, "expected another domain than 'lights', or one beside it"),
+        ("must_not_win", [LIT, {"domain": "lights", "intent": "Dim"}], "expected another domain than 'lights'"),
+        ("must_not_win", {"domains": ["shades", "lights"]}, None),
+        ("must_not_win", {"domains": ["lights", None]}, None),
+        ("must_not_win", {"domain": None}, None),
+        ("incidents", {"domain": "shades"}, None),
+    ],
+)
+def test_a_new_case_that_its_truth_contradicts_is_refused_by_its_line(kind: Any, truth: Any, seen: str | None) -> None:
+    content = "".join(json.dumps({**LINE, **more}) + "\n" for more in ({}, {"truth": truth})).encode()
+    assert len(cases_of("lights", {kind: content})) == 2  # those stored before are read
+    if seen is None:
+        assert len(new_cases("lights", kind, content, "w.jsonl")) == 2
+        return
+    with pytest.raises(DataError, match=r"^w.jsonl:2: .*; correct or leave out the truth, or store") as error:
+        new_cases("lights", kind, content, "w.jsonl")
     assert seen in str(error.value)
 
 
@@ -156,6 +239,15 @@ def test_an_incident_demands_the_truth_or_another_answer() -> None:
     known = incident_of(logged(answer=answer(None), truth=Truth("shades", "Do")), CaseNotes("7"))
     assert (known.domain, known.truth) == ("shades", Truth("shades", "Do"))
     assert incident_of(logged(), CaseNotes("7"), "shades").domain == "shades"
+
+
+def test_an_incident_keeps_that_its_truth_has_no_slots() -> None:
+    one = incident_of(logged(truth=Truth("lights", "Do")), CaseNotes("7"))
+    again = case_of("lights", "incidents", encoded(one))
+    assert again == one
+    assert [again.passes(answer("lights", "Do", *slots)) for slots in ((), (ROOM,))] == [True, False]
+    named = incident_of(logged(truth=Truth("shades")), CaseNotes("7"))
+    assert case_of("lights", "incidents", encoded(named)).passes(answer("shades", "Do", ROOM))
 
 
 @pytest.mark.parametrize(
@@ -276,6 +368,34 @@ def test_the_commands_tell_of_cases_and_conflicts(
     assert (one["name"], one["passes"]) == ("more", False)
 
 
+def test_a_failing_case_in_conflict_is_listed_marked_and_blocks_no_promotion(
+    store: Store, tmp_path: Path, arbitrank: Any, where: dict[str, str]
+) -> None:
+    put(store, "lights", "must_win", "more")
+    put(store, "shades", "must_win", "contrary")
+    done = arbitrank("suite", **where)
+    failing = (
+        "fails: shades must_win contrary (owner team): answered lights Do; in conflict with lights must_win more\n"
+    )
+    assert (done.returncode, done.stdout.startswith(failing)) == (1, True), done.stdout
+    assert "1 of 2 cases of the suites pass" in done.stdout
+    assert "1 of 1 cases" in arbitrank("suite", "lights", **where).stdout
+    done = arbitrank("suite", "shades", **where)
+    assert (done.returncode, done.stdout.startswith(failing), "0 of 1 cases" in done.stdout) == (1, True, True)
+    fakes.artifact(tmp_path / "other", "lights", fakes.CARD, strength=0.5)
+    store.publish(tmp_path / "other")
+    done = arbitrank("promote", "lights", **where)
+    assert (done.returncode, "1 in conflict with others fail" in done.stdout) == (0, True), done.stdout
+
+
+def test_a_removed_case_is_named_with_its_file(store: Store, arbitrank: Any, where: dict[str, str]) -> None:
+    lines: Any = {kind: encoded(case(kind, name="a")) for kind in ("must_not_win", "incidents")}
+    change_suites(store.suite_history("lights"), "lights", lambda before: lines)
+    done = arbitrank("suite", "lights", "--remove", "a", **where)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("removed: lights must_not_win a\nremoved: lights incidents a\nsuites of lights in ")
+
+
 def test_without_cases_there_is_nothing_to_fail_and_options_that_do_nothing_are_refused(
     tmp_path: Path, arbitrank: Any, where: dict[str, str]
 ) -> None:
@@ -297,8 +417,15 @@ def test_names_that_are_mistaken_are_told(tmp_path: Path, arbitrank: Any, where:
     assert (done.returncode, "'more' names several cases, expected a name of its own" in done.stderr) == (2, True)
     once = str(file(tmp_path / "w.jsonl", LINE))
     done = arbitrank("suite", "ligths", "--must-win", once, **where)
-    assert (done.returncode, "no domain 'ligths' is installed or in" in done.stderr) == (0, True), done.stderr
-    assert "is installed" not in arbitrank("suite", "lights", "--must-win", once, **where).stderr
+    assert (done.returncode, "no domain 'ligths' is installed or in" in done.stderr) == (2, True), done.stderr
+    assert "lights, music, shades, video); run: arbitrank domains" in done.stderr
+    empty = str(file(tmp_path / "empty.jsonl"))
+    assert arbitrank("suite", "ligths", "--must-win", empty, **where).returncode == 0
+    assert arbitrank("suite", "lights", "--must-win", once, **where).returncode == 0
+    late = file(tmp_path / "late.jsonl", LINE, {**LINE, "date": "2026-13-01"})
+    done = arbitrank("suite", "lights", "--must-win", str(late), **where)
+    seen = f'{late}:2: date: "2026-13-01" is invalid, expected a day as YYYY-MM-DD'
+    assert (done.returncode, seen in done.stderr) == (2, True), done.stderr
 
 
 def test_files_of_two_kinds_are_set_at_once_without_their_words(
@@ -351,6 +478,9 @@ def test_one_command_makes_an_incident_of_a_logged_answer(
     dropped = read_suites(store.suite_history("lights"), "lights")["incidents"].splitlines()[-1]
     assert (b"utterance" in dropped.replace(b"utterance_length", b""), b'"hypotheses":[{' in dropped) == (False, True)
     assert arbitrank("suite", "lights", "--remove", "mute", **where).returncode == 0
+    done = arbitrank("incident", "3f", "--log", str(log), "--domain", "nodomain", **where)
+    assert (done.returncode, "no domain 'nodomain' is installed or in" in done.stderr) == (2, True), done.stderr
+    assert suite_domains(store.backend) == ["lights", "shades"]
     done = arbitrank("incident", "4f", "--log", str(log), **where)
     assert (done.returncode, "no request with the id '4f'" in done.stderr) == (2, True)
     out = tmp_path / "out"
@@ -373,3 +503,15 @@ def test_a_case_that_fails_alarms_its_domain(store: Store, domains: dict[str, Do
     assert alarm.text == "1 of the 1 cases of its suites fail: must_win dim: answered lights Do"
     assert with_suites(quiet, run).suites == run.results
     assert with_suites(quiet, suites_now(store, domains, cases=[])) is quiet
+
+
+def test_a_case_that_fails_in_conflict_is_a_remark_of_the_watch(store: Store, domains: dict[str, Domain]) -> None:
+    put(store, "shades", "must_win", "dim")
+    put(store, "lights", "must_win", "more")
+    quiet = WatchReport(0, 0, 0, 0, 0, 0, (), {}, {}, (), (), (), 0, 0)
+    found = with_suites(quiet, suites_now(store, domains))
+    assert found.alarms == ()
+    failing = (
+        "a case fails: shades must_win dim (owner team): answered lights Do; in conflict with lights must_win more"
+    )
+    assert failing in found.notes

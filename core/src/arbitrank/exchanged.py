@@ -111,7 +111,10 @@ def suites_now(
     domains: Mapping[str, Domain],
     decisions: DecisionSettings = DecisionSettings(),
     cases: Sequence[Case] | None = None,
+    domain: str | None = None,
 ) -> SuiteRun:
-    """The results of cases, by default all domains', by what serves now."""
+    """The results of cases, by default all domains', by what serves now; with `domain` of its cases alone."""
     cases = stored_cases(store) if cases is None else cases
-    return run_suites(cases, serving_now(store, domains, decisions).answer) if cases else SuiteRun(())
+    if not any(domain in (None, case.domain) for case in cases):
+        return SuiteRun(())
+    return run_suites(cases, serving_now(store, domains, decisions).answer, domain=domain)

@@ -25,12 +25,13 @@ from arbitrank.outcomes.suite_cases import (
     conflict_text,
     conflicts,
     encoded,
+    new_cases,
     stored_cases,
 )
 from arbitrank.outcomes.suite_runs import SuiteRun
 from arbitrank.registry import discover, loaded
 from arbitrank.regular_files import read_regular
-from arbitrank.store.kinds import is_domain
+from arbitrank.store.kinds import RESERVED, is_domain
 from arbitrank.store.store import Store
 from arbitrank.store.suites import KINDS, MAX_SUITE, Contents, SuiteKind, change_suites, read_suites
 
@@ -77,8 +78,8 @@ def suite(
     """Run the cases of DOMAIN's suites, by default of all domains', by what serves now; or change its files.
 
     A case is a request with its truth, or none, as a line of JSON. A candidate that fails one that the stable version
-    passes is not promoted. Cases that demand contrary answers to the same request are reported, and block nothing. Exit
-    status 1 where a case fails.
+    passes is not promoted. Cases that demand contrary answers to the same request are marked, and block no promotion.
+    Exit status 1 where a case fails, in conflict with another or not.
 
     Example: arbitrank suite podcasts --must-win favourites.jsonl
     """
@@ -109,11 +110,9 @@ def _run(store: Store, domain: str | None, decisions: DecisionSettings, *, as_js
         whose = f" of {domain}" if domain else ""
         click.echo(f"no case{whose} in {store}; run: arbitrank suite {domain or 'DOMAIN'} --must-win FILE")
         return
-    found = suites_now(store, loaded(discover()), decisions, cases)
-    results = tuple(one for one in found.results if domain in (None, one.domain))
-    found = SuiteRun(results, found.notes)
+    found = suites_now(store, loaded(discover()), decisions, cases, domain)
     if as_json:
-        click.echo(msgspec.json.encode({"cases": results, "conflicts": found.notes}))
+        click.echo(msgspec.json.encode({"cases": found.results, "conflicts": found.notes}))
     else:
         show_suites(found)
     sys.exit(1 if found.failing else 0)
@@ -142,13 +141,18 @@ def _change(
     for kind, path in files.items():
         with os_errors(DataError, f"{path}: cannot be read"):
             content = read_regular(path, MAX_SUITE)
-        cases = cases_of(domain, {kind: content}, str(path))
+        cases = new_cases(domain, kind, content, str(path))
         if again := [name for name, n in Counter(case.notes.name for case in cases).items() if n > 1]:
             raise InputError(f"{path}: {again[0]!r} names several cases, expected a name of its own for each")
         contents[kind] = b"".join(encoded(case.redacted(redact)) for case in cases)
 
+    if any(contents.values()):
+        _require_known(store, domain)
+    gone: list[Case] = []
+
     def change(before: Contents) -> Contents:
         after: Contents = {**before, **contents}
+        gone[:] = [case for case in cases_of(domain, after) if case.notes.name in removed]
         for name in removed:
             after = without_case(domain, after, name)
         return after
@@ -156,16 +160,22 @@ def _change(
     made = change_suites(store.suite_history(domain), domain, change, store.key)
     cases = cases_of(domain, read_suites(store.suite_history(domain), domain))
     counts = ", ".join(f"{kind} {sum(case.kind == kind for case in cases)}" for kind in KINDS)
+    for case in gone:
+        click.echo(f"removed: {case.name}")
     click.echo(f"suites of {domain} in {store}: {counts}" + ("" if made else "; nothing has changed"))
-    _note_unknown(store, domain)
     _note_conflicts(store, domain)
 
 
-def _note_unknown(store: Store, domain: str) -> None:
-    """Note on standard error where no domain of this name is installed here or has versions in the store."""
+def _require_known(store: Store, domain: str) -> None:
+    """Raise `InputError` for a domain that is neither installed here nor has versions in the store.
+
+    Its cases could only fail, and alarm every watch.
+    """
     installed = {one.name for one in discover()}
-    if domain not in installed and not store.history(domain):
-        options.note(f"no domain {domain!r} is installed or in {store} (known: {', '.join(sorted(installed))})")
+    if domain in installed or store.history(domain):
+        return
+    known = ", ".join(sorted(installed.union(store.domains()).difference(RESERVED))) or "none"
+    raise InputError(f"no domain {domain!r} is installed or in {store} (known: {known}); run: arbitrank domains")
 
 
 def _note_conflicts(store: Store, domain: str) -> None:
@@ -222,6 +232,7 @@ def incident(
     redact = redactor(words, words_key)
     # Before it is made a case, which of words that will be recognised again holds no hypotheses.
     case = incident_of(line if redact is None else redact.line(line), notes, domain)
+    _require_known(store, case.domain)
     made = change_suites(
         store.suite_history(case.domain), case.domain, lambda before: with_case(case, before), store.key
     )
@@ -234,5 +245,4 @@ def _made(case: Case, new: bool, store: Store, *, as_json: bool) -> None:
     else:
         demand = "its truth" if case.truth is not None else "any other answer"
         click.echo(f"{case.name} in {store}: demands {demand}" + ("" if new else "; it was there already"))
-    _note_unknown(store, case.domain)
     _note_conflicts(store, case.domain)

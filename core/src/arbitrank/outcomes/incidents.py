@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from arbitrank.errors import InputError
 from arbitrank.outcomes.suite_cases import Case, CaseNotes, WrongReading, cases_of, encoded, request_of
+from arbitrank.outcomes.suite_truths import slots_labelled
 from arbitrank.store.suites import KINDS, Contents
 from arbitrank.wire.requests import Logged
 
@@ -25,7 +26,8 @@ def incident_of(line: Logged, notes: CaseNotes, domain: str | None = None) -> Ca
         raise InputError(f"{line.id}: the log keeps neither its words nor hypotheses, so it cannot be answered again")
     wrong = WrongReading() if chosen is None else WrongReading(chosen.domain, chosen.intent, chosen.slots)
     notes = CaseNotes(notes.name, notes.date, notes.reason, notes.owner, wrong)
-    case = Case(owner, "incidents", request, notes, truth, line.utterance_hash)
+    slots = () if truth is None else slots_labelled(truth)
+    case = Case(owner, "incidents", request, notes, truth, line.utterance_hash, slots)
     if truth is not None and case.passes(line.answer):
         raise InputError(f"{line.id}: the answer was right by the truth in the log, so it is no incident")
     return case

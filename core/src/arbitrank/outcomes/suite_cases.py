@@ -1,18 +1,18 @@
 """Cases of a domain's suites: requests with what has to become of them, as lines of JSON.
 
-    must_win        the domain's reading is acted on or asked about first; where a truth names an intent, it is right
+    must_win        the domain's reading is acted on or asked about first, and right in what a truth gives of it
     must_not_win    no reading of the domain is
     incidents       a logged answer that was wrong: its truth is answered where it is known, else not the same again
 
-A case has a `name`, a `date`, a `reason` and an `owner`. Cases of any domains that no answer can satisfy together
-conflict.
+A truth's intent and slots count where they are given (`arbitrank.outcomes.suite_truths`). A case has a `name`, a
+`date`, a `reason` and an `owner`. Cases of any domains that no answer can satisfy together conflict.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
@@ -24,16 +24,14 @@ from msgspec.structs import asdict, replace
 from arbitrank.answerlog.redaction import Redactor
 from arbitrank.errors import DataError, InputError
 from arbitrank.normal_text import comparable
-from arbitrank.semer import entirely_right, same_reading
+from arbitrank.outcomes.suite_truths import NOTHING, contradiction, differences, slots_given, truth_fields
+from arbitrank.semer import same_reading
 from arbitrank.store.store import Store
 from arbitrank.store.suites import KINDS, Contents, SuiteKind, read_suites, suite_domains
-from arbitrank.values import Answer, Hypothesis, Ranked, Request, Slot, Truth
-from arbitrank.wire.json_lines import BadLine, lines_in
-from arbitrank.wire.json_text import json_object
+from arbitrank.values import Answer, Hypothesis, Request, Slot, Truth
+from arbitrank.wire.json_lines import BadLine, lines_in, place
+from arbitrank.wire.json_text import explained, json_object, short
 from arbitrank.wire.requests import Logged, decode_logged
-
-NOTHING = "none"
-"""The name of the answer that acts on no reading."""
 
 _LONGEST = 300  # characters of a name, a reason or an owner
 _DROPPED = ("session", "account", "dialogue", "utterances")  # of whom a request was is no part of a case
@@ -65,12 +63,22 @@ class CaseNotes(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise ValueError(f"name: {self.name!r} is no name, expected letters, digits and any of . : @ + - _")
         if self.date is not None:
-            date.fromisoformat(self.date)
+            _check_date(self.date)
+
+
+def _check_date(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"date: {short(text)} is invalid, expected a day as YYYY-MM-DD") from None
 
 
 @dataclass(frozen=True)
 class Case:
-    """A case of the suites of `domain`: the request, and what has to become of it by its kind."""
+    """A case of the suites of `domain`: the request, and what has to become of it by its kind.
+
+    `slots` says of each of its truths, in the order of `Truth.each`, whether its slots are given.
+    """
 
     domain: str
     kind: SuiteKind
@@ -78,6 +86,7 @@ class Case:
     notes: CaseNotes
     truth: Truth | None = None
     words: str | None = None
+    slots: tuple[bool, ...] = ()
 
     @property
     def name(self) -> str:
@@ -89,16 +98,22 @@ class Case:
         chosen = answer.chosen
         if self.kind == "must_not_win":
             return chosen is None or chosen.domain != self.domain
-        if self.kind == "must_win":
-            if chosen is None or chosen.domain != self.domain:
-                return False
-            return self.truth is None or self.truth.intent is None or entirely_right(chosen, self.truth)
+        if self.kind == "must_win" and (chosen is None or chosen.domain != self.domain):
+            return False
         if self.truth is not None:
-            return _right(chosen, self.truth)
+            return not self.differences(answer)
+        if self.kind == "must_win":
+            return True
         wrong = self.notes.wrong
         if wrong is None or wrong.domain is None:
             return chosen is not None
         return not same_reading(chosen, Hypothesis(wrong.domain, wrong.intent or "", slots=wrong.slots))
+
+    def differences(self, answer: Answer) -> tuple[str, ...]:
+        """Differences of the answer from the truth where that counts, in words without values: domain, intent, slots."""
+        if self.truth is None or self.kind == "must_not_win":
+            return ()
+        return differences(answer.chosen, self.truth, self.slots)
 
     def redacted(self, redact: Redactor | None) -> Case:
         """The case without words, as a log's redactor has them. Raises `InputError` where it could not be answered."""
@@ -112,7 +127,8 @@ class Case:
         if wrong is not None:
             wrong = replace(wrong, slots=redact.truth(Truth(wrong.domain, slots=wrong.slots)).slots)
         words = line.utterance_hash or self.words
-        return Case(self.domain, self.kind, request_of(line), replace(self.notes, wrong=wrong), line.truth, words)
+        notes = replace(self.notes, wrong=wrong)
+        return Case(self.domain, self.kind, request_of(line), notes, line.truth, words, self.slots)
 
     @property
     def demanded(self) -> frozenset[str | None] | None:
@@ -132,24 +148,30 @@ class Case:
         return any(wanted is not None and wanted <= barred for wanted in (one, two))
 
 
-def _right(chosen: Ranked | None, truth: Truth) -> bool:
-    if chosen is None:
-        return truth.out_of_scope
-    return truth.owned_by(chosen.domain) if truth.intent is None else entirely_right(chosen, truth)
-
-
 def cases_of(domain: str, contents: Contents, called: str = "suites") -> list[Case]:
     """The cases of a domain's files, in their order. Raises `DataError` for a line that cannot be read."""
-    found = []
-    for kind in KINDS:
-        for number, raw in lines_in(BytesIO(contents.get(kind, b"")), kind):
-            try:
-                if isinstance(raw, BadLine):
-                    raise InputError(raw.reason)
-                found.append(case_of(domain, kind, raw))
-            except InputError as error:
-                raise DataError(f"{called}: {kind}:{number}: {error}; see docs/reference/formats/suites.md") from None
-    return found
+    return [case for kind in KINDS for _, case in _numbered(domain, kind, contents.get(kind, b""), f"{called}: {kind}")]
+
+
+def new_cases(domain: str, kind: SuiteKind, content: bytes, path: str) -> list[Case]:
+    """The cases of a file that is to be stored. Raises `DataError`, also for a case that no right answer passes."""
+    cases = []
+    for number, case in _numbered(domain, kind, content, path):
+        if wrong := contradiction(domain, kind, case.truth):
+            raise DataError(f"{place(path, number)}: {wrong}")
+        cases.append(case)
+    return cases
+
+
+def _numbered(domain: str, kind: SuiteKind, content: bytes, called: str) -> Iterator[tuple[int, Case]]:
+    """The cases of a file with the numbers of their lines; messages call it `called`."""
+    for number, raw in lines_in(BytesIO(content), called):
+        try:
+            if isinstance(raw, BadLine):
+                raise InputError(raw.reason)
+            yield number, case_of(domain, kind, raw)
+        except InputError as error:
+            raise DataError(f"{place(called, number)}: {error}; see docs/reference/formats/suites.md") from None
 
 
 def case_of(domain: str, kind: SuiteKind, raw: bytes | str) -> Case:
@@ -160,16 +182,24 @@ def case_of(domain: str, kind: SuiteKind, raw: bytes | str) -> Case:
     keys = json_object(raw)
     if all(keys.get(key) is None for key in ("utterance", "hypotheses", "text")):
         raise InputError("neither utterance nor hypotheses, expected one of them")
-    own = {key: value for key, value in keys.items() if key in CaseNotes.__struct_fields__}
-    try:
-        line, notes = decode_logged(raw), msgspec.convert(own, CaseNotes)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise InputError(str(error)) from None
+    line, notes = decode_logged(raw), _notes_of(keys)
     request = request_of(line)
     if notes.name is None:
         usable = line.id is not None and len(line.id) <= _LONGEST and _NAME.fullmatch(line.id)
         notes = replace(notes, name=line.id if usable else key_of(request, line.utterance_hash)[:12])
-    return Case(domain, kind, request, notes, line.truth, line.utterance_hash)
+    corpus = all(keys.get(key) is None for key in ("utterance", "hypotheses"))  # its line has the truth beside the text
+    stated = {"slots": keys.get("slots")} if corpus else keys.get("truth")
+    slots = () if line.truth is None else slots_given(stated)
+    return Case(domain, kind, request, notes, line.truth, line.utterance_hash, slots)
+
+
+def _notes_of(keys: Mapping[str, Any]) -> CaseNotes:
+    own = {key: value for key, value in keys.items() if key in CaseNotes.__struct_fields__}
+    try:
+        return msgspec.convert(own, CaseNotes)
+    except msgspec.ValidationError as error:
+        # What `CaseNotes` raises itself names the field and the value already.
+        raise InputError(str(error) if error.__cause__ is not None else explained(str(error), own)) from None
 
 
 def request_of(line: Logged) -> Request:
@@ -194,7 +224,7 @@ def encoded(case: Case) -> bytes:
     if case.words is not None:
         fields["utterance_hash"] = case.words
     if case.truth is not None:
-        fields["truth"] = case.truth
+        fields["truth"] = truth_fields(case.truth, case.slots)
     return msgspec.json.encode(fields) + b"\n"
 
 

@@ -85,7 +85,8 @@ function suites({ suites: cases = [] }) {
   if (!cases.length) return null;
   const changed = cases.filter((one) => one.before !== null && one.before !== one.passes);
   const rows = changed.map((one) => [
-    `${one.domain}: ${one.name}`, badge(one.passes ? "passes now" : "fails now", one.passes ? "good" : "bad"), one.kind.replaceAll("_", " "), one.answered,
+    `${one.domain}: ${one.name}`, badge(one.passes ? "passes now" : "fails now", one.passes ? "good" : "bad"), one.kind.replaceAll("_", " "),
+    [one.answered, ...(one.differs ?? [])].join(", "),
     [one.date, one.owner, one.reason].filter(Boolean).join(", "), one.conflicts ?? "",
   ]);
   return section("Suites", h("p", {}, `${cases.filter((one) => one.passes).length} of ${count(cases.length, "case")} pass. `,
