@@ -515,3 +515,26 @@ def test_a_case_that_fails_in_conflict_is_a_remark_of_the_watch(store: Store, do
         "a case fails: shades must_win dim (owner team): answered lights Do; in conflict with lights must_win more"
     )
     assert failing in found.notes
+
+
+# --------------------------------------------------------------------------------------------------------- the check
+
+
+def test_a_check_counts_the_cases_that_fail_and_warns_of_those_in_conflict(
+    store: Store, arbitrank: Any, where: dict[str, str]
+) -> None:
+    def checked() -> tuple[dict[str, Any], list[str]]:
+        report = json.loads(arbitrank("check", "shades", "--json", **where).stdout)
+        return report, [one["seen"] for one in report["broken"] if one["check"] == "cases_of_its_suites_pass"]
+
+    (without, none), text = checked(), "shades must_win dim (owner team): answered lights Do"
+    put(store, "shades", "must_win", "dim")
+    (failing, broken), done = checked(), arbitrank("check", "shades", **where)
+    assert (none, broken, failing["checks"]) == ([], [text], without["checks"] + 1)
+    counts = f"{failing['checks']} checks, {len(without['broken']) + 1} broken, {len(without['broken']) + 1} findings"
+    assert (done.returncode, counts in done.stdout) == (1, True), done.stdout
+    assert done.stdout.endswith("; 0 of 1 cases of its suites pass\n")
+    put(store, "lights", "must_win", "more")
+    disputed, broken = checked()
+    assert (broken, len(disputed["broken"])) == ([], len(without["broken"]))
+    assert f"{text}; in conflict with lights must_win more" in [one["seen"] for one in disputed["warnings"]]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from arbitrank.testing.subject import StableWeights
 
 
+_SUITES = "cases_of_its_suites_pass"  # the name of the check that the store's suites are
 _USAGE = 2  # the exit status of a call that is wrong, or lacks a package
 
 
@@ -74,8 +75,9 @@ def check(
     All findings at once: what was seen, what is expected and the fix. Training is tried on a sample of the domain's
     own data; a remote domain is sent requests instead. The weights that are checked are those that it answers with: the
     stable ones of the store, else those that it ships. The plugin runs in a process of its own: where it hangs or
-    exits, the next check goes on; a domain in an environment of its own is checked by the core there. The exit status
-    is 1 where a guarantee is broken, 2 for a wrong call.
+    exits, the next check goes on; a domain in an environment of its own is checked by the core there. The cases of
+    its suites in the store are run, too. The exit status is 1 where a guarantee is broken or a case fails that no other
+    contradicts, 2 for a wrong call.
 
     Example: arbitrank check ./arbitrank-podcasts
     """
@@ -191,18 +193,41 @@ def _report(one: CheckedDomain, expected: Mapping[str, str]) -> Report:
 
 
 def _with_suites(report: Report, store: Store) -> Report:
-    """The report with the cases of the domain's suites, where the store has some and the domain is installed."""
+    """The report with the cases of the domain's suites, where the store has some and the domain is installed.
+
+    They are one check more: each that fails is a finding, in conflict with another case a warning.
+    """
     from arbitrank.exchanged import suites_now
     from arbitrank.outcomes.suite_cases import stored_cases
 
-    cases = [case for case in stored_cases(store) if case.domain == report.domain]
-    domains = loaded(discover()) if cases else {}
+    cases = stored_cases(store)
+    domains = loaded(discover()) if any(case.domain == report.domain for case in cases) else {}
     if report.domain not in domains:
         return report
-    run = suites_now(store, domains, cases=cases)
+    run = suites_now(store, domains, cases=cases, domain=report.domain)
     for text in run.notes:
         options.note(text)
-    return msgspec.structs.replace(report, suites=run.results, passed=report.passed and not run.failing)
+    found = [_of_case(one) for one in run.failing]
+    broken = (*report.broken, *(one for one in found if one.level == "broken"))
+    warnings = (*report.warnings, *(one for one in found if one.level == "warning"))
+    return msgspec.structs.replace(
+        report, checks=report.checks + 1, passed=not broken, broken=broken, warnings=warnings, suites=run.results
+    )
+
+
+def _of_case(case: CaseResult) -> Finding:
+    """The finding on a case of the suites that fails."""
+    from arbitrank.testing.findings import Finding
+
+    expected = {
+        "must_win": f"a reading of {case.domain}, right in what the case's truth gives",
+        "must_not_win": f"no reading of {case.domain}",
+        "incidents": "the case's truth, or where it has none another answer than the logged one",
+    }[case.kind]
+    return Finding(
+        _SUITES, case.text, expected, f"run: arbitrank suite {case.domain}",
+        "broken" if case.conflicts is None else "warning",
+    )  # fmt: skip
 
 
 def _list(checks: Mapping[str, str], as_json: bool) -> None:
@@ -239,9 +264,6 @@ def _show(report: Report) -> None:
     failed = len({one.check for one in report.broken})
     counts = f"{report.checks} checks, {failed} broken, {len(report.broken)} findings, {len(report.warnings)} warnings"
     weights = f"; weights checked: {report.weights}" if report.weights else ""
-    for case in report.suites:
-        if not case.passes and case.conflicts is None:
-            click.echo(f"broken {report.domain}: a case of its suites fails: {case.text}")
     passing = sum(one.passes for one in report.suites)
     suites = f"; {passing} of {len(report.suites)} cases of its suites pass" if report.suites else ""
     click.echo(f"{report.domain}: {counts}{weights}{suites}")
