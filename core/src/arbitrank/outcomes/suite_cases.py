@@ -110,7 +110,7 @@ class Case:
         return not same_reading(chosen, Hypothesis(wrong.domain, wrong.intent or "", slots=wrong.slots))
 
     def differences(self, answer: Answer) -> tuple[str, ...]:
-        """Differences of the answer from the truth where that counts, in words without values: domain, intent, slots."""
+        """Differences of the answer from the truth where that counts: domain, intent, slots, without values."""
         if self.truth is None or self.kind == "must_not_win":
             return ()
         return differences(answer.chosen, self.truth, self.slots)
