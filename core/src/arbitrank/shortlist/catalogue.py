@@ -74,7 +74,7 @@ class SkillCatalogue:
 
     @property
     def changed(self) -> int:
-        """How many skills were added or removed after the training, each once however often, installed ones aside."""
+        """The number of skills that were added or removed after the training, each once; without `installed` ones."""
         trained = len(self.names)
         added = {(domain, self.own.get(number, name)) for number, (name, domain) in enumerate(self.later, trained)}
         return len(added - self.installed) + sum(number < trained for number in self.gone)

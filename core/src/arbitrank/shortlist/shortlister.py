@@ -238,19 +238,16 @@ class Shortlister:
         """A copy with the domains' skills that it lacks, but for those that were removed."""
         known = self.catalogue
         removed = {(known[number][1], known.own.get(number, known[number][0])) for number in known.gone}
-        lacking = {
-            name: [
-                one
-                for one in _skills(name, domain)
-                if known.number_of(name, one.name) is None and (name, one.name) not in removed
-            ]
+        lacking = [
+            (name, one)
             for name, domain in sorted(domains.items())
-        }
-        found = self.with_skills(lacking)
-        installed = known.installed.union((name, one.name) for name, own in lacking.items() for one in own)
-        return (
-            replace(found, catalogue=replace(found.catalogue, installed=installed)) if any(lacking.values()) else self
-        )
+            for one in _skills(name, domain)
+            if known.number_of(name, one.name) is None and (name, one.name) not in removed
+        ]
+        if not lacking:
+            return self
+        found, installed = self.with_owned(lacking), known.installed.union((name, one.name) for name, one in lacking)
+        return replace(found, catalogue=replace(found.catalogue, installed=installed))
 
 
 def _skills(name: str, domain: Domain) -> Sequence[Skill]:
