@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -232,6 +233,29 @@ def test_the_store_shows_how_the_last_change_is_undone(tmp_path: Path) -> None:
         assert undo() == way
 
 
+def canaried(row: WatchedRow, *, told: bool) -> WatchedRow:
+    """A row beside a canary, whose candidate answers two of three requests of the last day."""
+    if row.time >= CHANGE and int(row.id or 0) % 3:
+        one = row.domains["pears"]._replace(version="v2", canary=told)
+        return dataclasses.replace(row, domains={**row.domains, "pears": one})
+    return row
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_canary_that_answers_more_than_the_stable_version_is_not_what_serves(told: bool) -> None:
+    known = {} if told else {"pears": Known("v1")}  # lines of before do not say which of the two answered
+    one = watched((canaried(row, told=told) for row in rows()), known).domains["pears"]
+    assert (one.serving, one.requests, one.since) == ("v1", 200, None)
+
+
+def test_of_a_canary_that_answers_everything_its_version_is_watched() -> None:
+    made = (
+        dataclasses.replace(row, domains={**row.domains, "pears": row.domains["pears"]._replace(canary=True)})
+        for row in rows(n=100)
+    )
+    assert watched(made).domains["pears"].serving == "v1"
+
+
 def test_with_few_truths_the_recalibration_that_undoes_the_drift_is_named() -> None:
     (first, *_) = watched(rows(sharper, labelled=0.02)).alarms
     found = re.fullmatch(r"arbitrank shrink pears --temperature (\S+) --shift (\S+) --store store", first.next[0])
@@ -265,6 +289,15 @@ def test_too_little_is_said() -> None:
     assert any("requests of known truth: its figures say next to nothing" in one for one in few.domains["pears"].notes)
     none = watched(rows(n=40, labelled=0.0))
     assert any("no request has a truth" in text for text in none.notes)
+
+
+@pytest.mark.parametrize(("n", "begins", "advised"), [(600, START, "1d"), (48, CHANGE, "12h"), (40, CHANGE, None)])
+def test_a_shorter_time_is_advised_only_where_it_helps(n: int, begins: float, advised: str | None) -> None:
+    collected = Collector()
+    for row in rows(n=n):
+        collected.row(row)
+    (note,) = (one for one in judge(collected, begins, {}).notes if "are needed to see drift" in one)
+    assert note.endswith(f"judged; watch a shorter time: --since {advised}" if advised else "outcomes are judged")
 
 
 def test_a_truth_without_an_intent_judges_p_mine_alone() -> None:
@@ -328,9 +361,13 @@ def test_a_row_holds_numbers_of_the_domains_that_answered_and_no_word() -> None:
     row = row_of(decode_logged(line(1, claims={"apples": [0.9, 0.8]})))
     assert row is not None
     one = row.domains["apples"]
+    assert not one.canary
     assert (one.confidence, one.mine, one.right, one.own, one.version) == (0.8, 0.9, 0.8, True, "v1 shrunk 2")
     assert (list(row.domains), row.head, row.wanted) == (["apples"], "apples", ("apples",))
     assert row.context == {"device": "tv"}
+    row = row_of(decode_logged(line(1, arms={"apples": "canary"})))
+    assert row is not None
+    assert row.domains["apples"].canary
     assert row_of(decode_logged(b'{"utterance": "an apple"}')) is None
 
 

@@ -12,6 +12,7 @@ import select
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
@@ -29,7 +30,7 @@ from arbitrank.serve.event_log import EventLog
 from arbitrank.serve.gauges import WorkerGauges, write_gauges
 from arbitrank.serve.watch_process import ASKED, RELIABILITY, REPORT
 from arbitrank.store.signing import open_keys
-from arbitrank.store.store import open_store
+from arbitrank.store.store import Store, open_store
 from arbitrank.watch.alarms import Commands
 from arbitrank.watch.following import LogFollower
 from arbitrank.watch.judging import judge
@@ -73,6 +74,7 @@ class ServiceWatch:
         self._commands = Commands(start.log, start.since, start.store)
         self._known: dict[str, Known] = {}
         self._serving: dict[str, str] = {}
+        self._stable: dict[str, str | None] = {}
         self._suites = SuiteRun(())
         self._alarming: set[tuple[str, str]] = set()
         self._unsent: dict[tuple[str, str], Alarm] = {}
@@ -88,6 +90,7 @@ class ServiceWatch:
         report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
         if self._outdated(report):
             report = judge(collected, begin(self._start.since, collected.latest), self._known, self._commands)
+            self._serving = _serving(report)
         report = with_suites(report, self._suites, self._commands)
         if self._start.outcomes and collected.latest:  # something was logged
             report = self._with_proposals(report)
@@ -123,15 +126,14 @@ class ServiceWatch:
         part.replace(path)
 
     def _outdated(self, report: WatchReport) -> bool:
-        """True where versions serve whose cards were not read yet; they then are."""
-        serving = {name: one.serving for name, one in report.domains.items()}
-        if serving == self._serving:
-            return False
-        self._serving = serving
+        """True where versions serve, or are stable in the store, whose cards were not read yet; they then are."""
         try:
             store = open_store(self._start.store, open_keys(self._start.keys))
+            if _serving(report) == self._serving and _stable(store, self._known) == self._stable:
+                return False
             domains = loaded(discover())
             self._known = known_of(domains, store)
+            self._serving, self._stable = _serving(report), _stable(store, self._known)
             self._suites = suites_now(store, domains)
         except ArbitrankError as error:
             self._events.write("watch", "error", problem=str(error))
@@ -168,6 +170,16 @@ class ServiceWatch:
         except (OSError, ValueError, urllib.error.URLError) as error:
             self._events.write("webhook failed", "error", domain=alarm.domain, reason=type(error).__name__)
             return False
+
+
+def _serving(report: WatchReport) -> dict[str, str]:
+    """What serves each domain."""
+    return {name: one.serving for name, one in report.domains.items()}
+
+
+def _stable(store: Store, names: Iterable[str]) -> dict[str, str | None]:
+    """The store's stable version of each domain; None where it has none."""
+    return {name: store.state(name)[1].stable for name in names}
 
 
 def samples_of(report: WatchReport) -> dict[str, list[tuple[tuple[str, ...], float]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ STREAMS = ("confidence", "intent", "mine")
 """Numbers of a domain that depend on no other domain, whose distribution is watched."""
 
 
+_Numbers: TypeAlias = tuple[int, float, float, float, str, bool, bool]  # those of one request, as in a column
+
+
 class DomainColumn(NamedTuple):
     """One domain in the requests in which it answered: their places, and its numbers, NaN where it has no reading."""
 
@@ -25,6 +28,7 @@ class DomainColumn(NamedTuple):
     mine: Floats
     version: NDArray[np.object_]
     own: NDArray[np.bool_]
+    canary: NDArray[np.bool_]
 
     def at(self, keep: NDArray[np.bool_]) -> DomainColumn:
         """Those of the requests that are kept."""
@@ -35,6 +39,7 @@ class DomainColumn(NamedTuple):
             self.mine[keep],
             self.version[keep],
             self.own[keep],
+            self.canary[keep],
         )
 
 
@@ -49,11 +54,11 @@ class Columns:
     @classmethod
     def of(cls, rows: Sequence[WatchedRow]) -> Columns:
         """The columns of rows."""
-        found: dict[str, list[tuple[int, float, float, float, str, bool]]] = {}
+        found: dict[str, list[_Numbers]] = {}
         chances: dict[str, Floats] = {}
         for i, row in enumerate(rows):
             for name, one in row.domains.items():
-                numbers = (i, one.confidence, one.intent, one.mine, one.version, one.own)
+                numbers = (i, one.confidence, one.intent, one.mine, one.version, one.own, one.canary)
                 found.setdefault(name, []).append(numbers)
             for name, chance in row.chances.items():
                 if name not in chances:
@@ -88,9 +93,15 @@ class Columns:
         }
         return Columns(self.time, kept, self.chances)
 
+    @property
+    def stable(self) -> Columns:
+        """The columns without the requests that a domain's canary answered, each domain on its own."""
+        kept = {name: column.at(~column.canary) for name, column in self.domains.items() if not column.canary.all()}
+        return Columns(self.time, kept, self.chances)
 
-def _column(numbers: Sequence[tuple[int, float, float, float, str, bool]]) -> DomainColumn:
-    places, confidence, intent, mine, version, own = zip(*numbers, strict=True)
+
+def _column(numbers: Sequence[_Numbers]) -> DomainColumn:
+    places, confidence, intent, mine, version, own, canary = zip(*numbers, strict=True)
     return DomainColumn(
         np.array(places, np.int64),
         np.array(confidence, np.float64),
@@ -98,4 +109,5 @@ def _column(numbers: Sequence[tuple[int, float, float, float, str, bool]]) -> Do
         np.array(mine, np.float64),
         np.array(version, np.object_),
         np.array(own, np.bool_),
+        np.array(canary, np.bool_),
     )

@@ -7,7 +7,7 @@ alarm comes in 1 / `LEVEL` quiet weeks, by Markov's inequality and the union bou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ WEEK = 7 * 86_400.0
 
 _LOOKS = 168  # hourly ones of a week
 _ENDS = (86_400.0, SLOT)  # parts of what is watched, up to its end, that are tested beside the whole
+_SHORTER = {"1d": 86_400.0, "12h": 43_200.0, "6h": SLOT}  # times to watch, by `--since`
 _TESTS = len(STREAMS) + 3  # of a domain: its distributions, two claims, features
 
 
@@ -37,14 +38,14 @@ def judge(
     """The report of what a log holds from `begin` on, which is put at the beginning of a slot of six hours."""
     begin = begin // SLOT * SLOT
     slots = collected.slots
-    past = [slot for slot in slots if begin - WEEK <= slot.start < begin]
+    past = _week_before(slots, begin)
     present = [slot for slot in slots if slot.start >= begin]
     ends = [present]
     for length in _ENDS:
         part = [slot for slot in present if slot.start > collected.latest - length - SLOT]
         if part and len(part) < len(ends[-1]):
             ends.append(part)
-    period = Period(past, ends)
+    period = Period(past, ends, {name: one.version for name, one in known.items()})
     names = sorted(period.serving)
     level = math.log(_LOOKS * max(1, len(names)) * _TESTS * (1 + len(_ENDS)) / LEVEL)
     domains = {name: judged(name, period, level, known.get(name)) for name in names}
@@ -66,7 +67,7 @@ def judge(
         shares=shares,
         shifts=tuple(name for name in shifted(shares, fewest) if name not in alarming),
         new_contexts=tuple(_unlearned(one, known) for one in new_contexts(past, present)),
-        notes=(*_notes(past, present), *consequences),
+        notes=(*_notes(past, present, collected.latest), *consequences),
         skipped=collected.skipped,
         bad=collected.bad,
     )
@@ -83,7 +84,12 @@ def _unlearned(value: ContextValue, known: Mapping[str, Known]) -> ContextValue:
     return replace(value, unlearned=tuple(names))
 
 
-def _notes(past: Sequence[LogSlot], present: Sequence[LogSlot]) -> Iterator[str]:
+def _week_before(slots: Iterable[LogSlot], begin: float) -> list[LogSlot]:
+    """The slots of the week before a time."""
+    return [slot for slot in slots if begin - WEEK <= slot.start < begin]
+
+
+def _notes(past: Sequence[LogSlot], present: Sequence[LogSlot], latest: float) -> Iterator[str]:
     """Remarks on what there is too little of."""
     n, n_before = sum(slot.n for slot in present), sum(slot.n for slot in past)
     if not n:
@@ -92,8 +98,18 @@ def _notes(past: Sequence[LogSlot], present: Sequence[LogSlot]) -> Iterator[str]
     if n_before < LEAST:
         yield (
             f"{n_before} requests before the time that is watched, at least {LEAST} are needed to see drift: only "
-            "claims against outcomes are judged; watch a shorter time: --since 1d"
+            f"claims against outcomes are judged{_advice(past, present, latest)}"
         )
     labelled = sum(row.truth is not None for slot in present for row in slot.rows)
     if not labelled:
         yield "no request has a truth: claims are not judged against outcomes; report some: POST /v1/feedback"
+
+
+def _advice(past: Sequence[LogSlot], present: Sequence[LogSlot], latest: float) -> str:
+    """A sentence's end with the longest shorter time that has enough requests before it; none where none has."""
+    for text, seconds in _SHORTER.items():
+        later = (latest - seconds) // SLOT * SLOT
+        shorter = later > present[0].start
+        if shorter and sum(slot.n for slot in _week_before((*past, *present), later)) >= LEAST:
+            return f"; watch a shorter time: --since {text}"
+    return ""

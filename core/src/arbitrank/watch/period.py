@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from arbitrank.evaluate.metrics import Calibration
 from arbitrank.store.state import Undo
 from arbitrank.watch.collector import LogSlot
-from arbitrank.watch.columns import Columns
+from arbitrank.watch.columns import Columns, DomainColumn
 from arbitrank.watch.drift import OwnersBefore, owners_before
 from arbitrank.watch.rows import WatchedRow
 
@@ -29,10 +29,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Period:
-    """The slots before, and those watched, whole and by their ends."""
+    """The slots before, and those watched, whole and by their ends; `stable` are the store's versions of domains."""
 
     past: Sequence[LogSlot]
     ends: Sequence[Sequence[LogSlot]]
+    stable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def present(self) -> Sequence[LogSlot]:
@@ -56,9 +57,13 @@ class Period:
 
     @cached_property
     def serving(self) -> dict[str, str]:
-        """The version of each domain that answered most in the latest of the ends; others are canaries, or old."""
-        latest = {**self.now[0].domains, **self.now[-1].domains}
-        return {name: Counter(map(str, column.version)).most_common(1)[0][0] for name, column in latest.items()}
+        """The stable version of each domain that answered most in the latest of the ends; others are canaries, or old.
+
+        It is the store's, where that answered: a canary's answers are not told from others' in logs without `arms`.
+        """
+        whole, end = self.now[0], self.now[-1]
+        latest = {**whole.domains, **whole.stable.domains, **end.stable.domains}
+        return {name: _most(column, self.stable.get(name)) for name, column in latest.items()}
 
     @cached_property
     def served_before(self) -> Columns:
@@ -76,12 +81,18 @@ class Period:
         return [[row for slot in slots for row in slot.rows if row.truth is not None] for slots in self.ends]
 
     def since(self, name: str) -> float | None:
-        """The time at which the version of a domain that serves first answered, if another one answered earlier."""
-        version, first, other = self.serving[name], np.inf, False
-        for columns in (self.before, self.now[0]):
+        """The time at which what serves a domain first answered, where something else did earlier; canaries apart."""
+        version, first, other = self.serving[name], np.inf, np.inf
+        for columns in (self.before.stable, self.now[0].stable):
             if (column := columns.domains.get(name)) is not None:
-                mine = column.version == version
-                other |= not mine.all()
-                if mine.any():
-                    first = min(first, float(columns.time[column.places[mine]].min()))
-        return first if other else None
+                mine, times = column.version == version, columns.time[column.places]
+                first = min(first, float(times[mine].min(initial=np.inf)))
+                other = min(other, float(times[~mine].min(initial=np.inf)))
+        return first if other < first else None
+
+
+def _most(column: DomainColumn, stable: str | None) -> str:
+    """The version of the most answers; of those of the stable version, where there are any."""
+    answers = Counter(map(str, column.version))
+    kept = {version: n for version, n in answers.items() if version.partition(" ")[0] == stable}
+    return Counter(kept or answers).most_common(1)[0][0]

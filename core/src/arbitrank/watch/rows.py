@@ -32,7 +32,8 @@ class DomainNumbers(NamedTuple):
 
     `confidence` and `intent` are those of its hypotheses with the greatest product, in whatever unit they have; NaN
     where missing. `mine` and `right` are its own P(mine) and P(right), where the log has them (`own`), else those of
-    the answer, which depend on the other domains. `version` names what served: the version, and its recalibration.
+    the answer, which depend on the other domains. `version` names what served: the version, and its recalibration;
+    `canary` says that it was a canary's candidate.
     """
 
     confidence: float
@@ -43,6 +44,7 @@ class DomainNumbers(NamedTuple):
     version: str
     best: Ranked | None
     features: tuple[str, ...]
+    canary: bool = False
 
 
 @dataclass(slots=True)
@@ -110,8 +112,9 @@ def row_of(line: Logged) -> WatchedRow | None:
             best[one.domain] = one
         chances[one.domain] = max(chances.get(one.domain, 0.0), one.domain_probability or 0.0)
     chosen = answer.chosen
+    canaries = {name for name, arm in (line.arms or {}).items() if arm == "canary"}
     domains = {
-        name: _domain_row(grouped.get(name, ()), report, best.get(name), line.claims.get(name))
+        name: _domain_row(grouped.get(name, ()), report, best.get(name), line.claims.get(name), name in canaries)
         for name, report in answer.domains.items()
         if report.status == "answered"
     }
@@ -154,7 +157,11 @@ def _wants(one: DomainNumbers) -> bool:
 
 
 def _domain_row(
-    readings: Iterable[Hypothesis], report: DomainReport, best: Ranked | None, claim: tuple[float, float] | None
+    readings: Iterable[Hypothesis],
+    report: DomainReport,
+    best: Ranked | None,
+    claim: tuple[float, float] | None,
+    canary: bool,
 ) -> DomainNumbers:
     confidence, intent, top = _NAN, _NAN, -float("inf")
     names: set[str] = set()
@@ -174,7 +181,7 @@ def _domain_row(
         mine, right, own = best.domain_probability or 0.0, best.probability or 0.0, False
     else:
         mine, right, own = _NAN, _NAN, False
-    return DomainNumbers(confidence, intent, mine, right, own, served, best, tuple(sorted(names)))
+    return DomainNumbers(confidence, intent, mine, right, own, served, best, tuple(sorted(names)), canary)
 
 
 def _context(context: Mapping[str, Any]) -> dict[str, Any]:
