@@ -135,6 +135,9 @@ def test_a_bound_on_risk_is_certified_promoted_and_stated_by_answers_of_the_same
     answer = json.loads(arbitrank("rank", input=line, **where).stdout)
     assert answer["risk"] == {"most": 0.1, "confidence": 0.95}
     assert answer["settings"] == store.state(DECISIONS)[1].stable
+    stated = arbitrank("rank", "--none", "0.45", input=line, **where)
+    assert "risk" not in json.loads(stated.stdout)
+    assert "the bound on risk, at most 10 % wrong, is not in force: none 0.45 is stated, " in stated.stderr
     fakes.artifact(tmp_path / "next", "lights", strength=2.0)
     store.publish(tmp_path / "next", promote=True)
     done = arbitrank("rank", input=line, **where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,7 @@ from arbitrank.decisions.tuning import tune
 from arbitrank.errors import DataError
 from arbitrank.serve.answerer import answerer
 from arbitrank.serve.worker_state import WorkerState
+from arbitrank.store.decision_settings import load_decisions, save_decisions
 from arbitrank.store.loading import combined
 from arbitrank.values import Answer, AnswerRisk, Decision, Hypothesis, Ranked, Request
 
@@ -152,6 +154,34 @@ def test_the_bound_goes_with_the_settings_as_a_whole() -> None:
     other = combined(DecisionSettings(clarify=0.1, stated=("clarify",)), STORED)
     assert (other.accept, other.bound) == (0.8, None)
     assert other.accept_by == STORED.accept_by
+
+
+@pytest.mark.parametrize(
+    ("stated", "reasons"),
+    [
+        ({"accept": 0.5}, "accept 0.5 is stated, 0.8 was tested; accept is stated, thresholds by domain were tested"),
+        ({"none": 0.4}, "none 0.4 is stated, 0.5 was tested"),
+        ({"groups": (("a", "b"),)}, "groups is stated, another value was tested"),
+        ({"none": 0.5}, None),
+    ],
+)
+def test_a_bound_that_a_statement_sets_aside_is_told_with_the_reasons(
+    stated: dict[str, Any], reasons: str | None
+) -> None:
+    one = combined(DecisionSettings(**stated, stated=tuple(stated)), STORED)
+    assert (one.bound is None) == (reasons is not None)
+    text = "the bound on risk, at most 2 % wrong, is not in force: "
+    assert [*outdated(one, served(SERVED))] == ([text + reasons] if reasons else [])
+    (both,) = outdated(combined(DecisionSettings(none=0.4), STORED), {"a": ("a2", None), "b": ("b1", None)})
+    assert both.endswith("0.5 was tested; a: another version was tested; run: arbitrank tune --risk 0.02")
+
+
+def test_what_is_set_aside_is_in_no_artifact(tmp_path: Path) -> None:
+    stated = combined(DecisionSettings(none=0.4, stated=("none",)), STORED)
+    plain = replace(stated, set_aside=UNSET)
+    versions = [save_decisions(one, tmp_path / str(i)).version for i, one in enumerate((stated, plain))]
+    assert versions[0] == versions[1]
+    assert load_decisions(tmp_path / "0").set_aside is UNSET
 
 
 def test_the_bound_is_of_the_versions_that_it_was_tested_with() -> None:

@@ -12,7 +12,7 @@ far apart, as the first is 75 times as likely. `decide` decides on one list, `ac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.claims import checked_groups, without_agreeing
 from arbitrank.arbitration.competition import Competition, Served
-from arbitrank.arbitration.risk_bound import AcceptBy, RiskBound, group_of
+from arbitrank.arbitration.risk_bound import AcceptBy, BoundSetAside, RiskBound, group_of
 from arbitrank.errors import InputError
 from arbitrank.probability import CLIP
 from arbitrank.values import Action, AnswerRisk, Confidence, Decision, Ranked
@@ -52,7 +52,8 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     instead of competing (`arbitrank.arbitration.claims`). `version` is that of the artifact which the settings were
     completed with, `stated` names the fields that the operator states, so that no artifact changes them. `accept_by`
     has thresholds in place of `accept`, by the head's domain or the context; `bound` is the guarantee that the
-    thresholds were certified with, None without one (`arbitrank.decisions.risk`).
+    thresholds were certified with, None without one (`arbitrank.decisions.risk`). `set_aside` is the artifact's bound
+    where statements of the operator set it aside.
     """
 
     none: Confidence = 0.5
@@ -69,6 +70,7 @@ class DecisionSettings(msgspec.Struct, frozen=True):
     stated: tuple[str, ...] = ()
     accept_by: AcceptBy | None = None
     bound: RiskBound | None = None
+    set_aside: BoundSetAside | UnsetType = UNSET  # in no artifact, as it is of where they serve
 
     def __post_init__(self) -> None:
         if self.groups:
@@ -116,6 +118,40 @@ def unbounded(settings: DecisionSettings) -> DecisionSettings:
     default = DecisionSettings()
     free = {name: getattr(default, name) for name in ("none", "accept", "clarify") if name not in settings.stated}
     return replace(settings, **free, accept_by=None, bound=None)
+
+
+def with_bound_of(settings: DecisionSettings, tested: DecisionSettings) -> DecisionSettings:
+    """The settings with the bound of those that were tested set aside where it is not of them."""
+    if tested.bound is None or not (reasons := tuple(_differences(settings, tested))):
+        return settings
+    return replace(settings, bound=None, set_aside=BoundSetAside(tested.bound, reasons))
+
+
+def _differences(settings: DecisionSettings, tested: DecisionSettings) -> Iterator[str]:
+    """The settings that are others than those that were tested, in sentences."""
+    for name in TUNABLE:
+        now, then = getattr(settings, name), getattr(tested, name)
+        if now == then:
+            continue
+        if isinstance(now, float) and isinstance(then, float):
+            yield f"{name} {now:g} is stated, {then:g} was tested"
+        elif name == "accept_by" and isinstance(then, AcceptBy):
+            yield f"accept is stated, thresholds by {then.key} were tested"
+        else:
+            yield f"{name} is stated, another value was tested"
+
+
+def bound_remark(settings: DecisionSettings, served: Mapping[str, Served], beyond: Iterable[str] = ()) -> str | None:
+    """A sentence on a bound that is not in force, with the reasons; None where there is none, or it is in force.
+
+    `beyond` is what decides beyond the domains and the settings.
+    """
+    aside = settings.set_aside
+    bound, stated = (settings.bound, ()) if aside is UNSET else (aside.bound, aside.reasons)
+    if bound is None or not (reasons := [*stated, *bound.not_in_force(served, beyond)]):
+        return None
+    again = f"; run: arbitrank tune --risk {bound.risk:g}" if bound.outdated(served) else ""
+    return f"the bound on risk, at most {100 * bound.risk:g} % wrong, is not in force: {'; '.join(reasons)}{again}"
 
 
 def stated_in_answers(

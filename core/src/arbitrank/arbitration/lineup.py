@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from arbitrank.arbitration.claims import group_remarks
 from arbitrank.arbitration.competition import Served
-from arbitrank.arbitration.decide import DecisionSettings
+from arbitrank.arbitration.decide import DecisionSettings, bound_remark
 from arbitrank.arbitration.fallback import FallbackRole
 from arbitrank.arbitration.outcomes import Answered, Failed, Outcome, Skipped
 from arbitrank.arbitration.profiles import DomainProfile
@@ -206,10 +206,8 @@ def outdated(settings: DecisionSettings, served: Mapping[str, Served], beyond: I
     `beyond` is what decides beyond the domains and the settings.
     """
     yield from group_remarks(settings.groups, served)
-    if settings.bound is not None and (reasons := settings.bound.not_in_force(served, beyond)):
-        risk = f"at most {100 * settings.bound.risk:g} % wrong"
-        again = f"; run: arbitrank tune --risk {settings.bound.risk:g}" if settings.bound.outdated(served) else ""
-        yield f"the bound on risk, {risk}, is not in force: {'; '.join(reasons)}{again}"
+    if remark := bound_remark(settings, served, beyond):
+        yield remark
     if settings.competition is None:
         return
     if changed := settings.competition.outdated(served):

@@ -71,6 +71,13 @@ class RiskBound(msgspec.Struct, frozen=True):
         return [*([f"{', '.join(changed)}: another version was tested"] if changed else []), *beyond]
 
 
+class BoundSetAside(msgspec.Struct, frozen=True):
+    """A bound that is not of the settings in force, as they differ from those that were tested, by the reasons."""
+
+    bound: RiskBound
+    reasons: tuple[str, ...]
+
+
 def beyond(
     *,
     shortlists: bool = False,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET
 
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.errors import ArtifactError
@@ -36,7 +37,7 @@ class TuningRecord(msgspec.Struct, frozen=True):
 
 def save_decisions(settings: DecisionSettings, folder: Path, tuning: TuningRecord | None = None) -> Manifest:
     """Write the settings as a sealed artifact into `folder`. Raises as `replacing` does."""
-    own = msgspec.structs.replace(settings, version=None, stated=())  # of where they serve, not of the artifact
+    own = msgspec.structs.replace(settings, version=None, stated=(), set_aside=UNSET)  # of where they serve
     with replacing(folder) as work:
         (work / _FILE).write_bytes(msgspec.json.format(msgspec.json.encode(own), indent=1))
         if tuning is not None:
@@ -50,7 +51,7 @@ def load_decisions(folder: Path) -> DecisionSettings:
     Raises `ArtifactError` where they cannot be decoded or are out of range.
     """
     settings = read_json(folder / _FILE, DecisionSettings, "decision settings", "; publish others")
-    return msgspec.structs.replace(settings, version=read_manifest(folder).version, stated=())
+    return msgspec.structs.replace(settings, version=read_manifest(folder).version, stated=(), set_aside=UNSET)
 
 
 def load_tuning(folder: Path) -> TuningRecord | None:

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from arbitrank.arbitration.arbitrator import Broken, Serving
-from arbitrank.arbitration.decide import TUNABLE, DecisionSettings
+from arbitrank.arbitration.decide import TUNABLE, DecisionSettings, with_bound_of
 from arbitrank.arbitration.hosted_domain import HostedDomain, RemoteRecogniser, ServiceDomain
 from arbitrank.arbitration.profiles import DomainProfile, profiles_of
 from arbitrank.arbitration.recalibration import Recalibration
@@ -222,7 +222,7 @@ def combined(decisions: DecisionSettings, stored: DecisionSettings | None) -> De
     """The operator's decision settings, and what they leave open as an artifact has it.
 
     A setting is open that is neither stated nor another than the default. The thresholds by domain or context go with
-    `accept`, and the bound on risk with the artifact as a whole: it is of no other settings.
+    `accept`, and the bound on risk with the artifact as a whole: it is of no other settings, and else set aside.
     """
     if stored is None:
         return decisions
@@ -234,9 +234,8 @@ def combined(decisions: DecisionSettings, stored: DecisionSettings | None) -> De
     }
     if "accept" not in taken:
         taken.pop("accept_by", None)
-    if any(taken.get(name, getattr(decisions, name)) != getattr(stored, name) for name in TUNABLE):
-        taken.pop("bound", None)
-    return replace(decisions, **taken, scales=layered(decisions.scales, stored.scales), version=stored.version)
+    found = replace(decisions, **taken, scales=layered(decisions.scales, stored.scales), version=stored.version)
+    return with_bound_of(found, stored)
 
 
 def _stored(store: Store) -> DecisionSettings | Fault | None:
