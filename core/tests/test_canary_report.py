@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from arbitrank.answerlog.feedback import Feedback
 from arbitrank.answerlog.joining import view
+from arbitrank.answerlog.reader import UnreadableLines
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.cli.main import cli
 from arbitrank.errors import InputError
@@ -129,7 +130,9 @@ def test_a_log_without_such_answers_and_with_damaged_lines_is_reported_as_that(l
     assert (report.arms, report.answered, report.differences) == ({}, None, {})
     segment = sorted(log.iterdir())[0]
     segment.write_bytes(b'{"broken\n' + segment.read_bytes())
-    assert from_log("music", PERIOD, view(log)).bad_lines == 1
+    unreadable = UnreadableLines()
+    assert from_log("music", PERIOD, view(log), unreadable).bad_lines == unreadable.n == 1
+    assert str(unreadable).startswith(f"1 lines could not be read, the first: {segment}:1: no line of a log")
 
 
 shares = st.integers(0, 50).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)) if n else st.just((0, 1)))

@@ -141,5 +141,9 @@ def test_few_outcomes_and_one_client_change_nothing(fruit: Fruit, tmp_path: Path
     assert "outcomes name neither account nor session and count as one client's" in done.stdout
     assert "nothing is changed: outcomes and truths that weigh 50 are needed" in done.stdout
     assert store.state("apples")[1].temperature == 1.5
+    (path,) = folder.iterdir()
+    path.write_bytes(b"{torn\n" + path.read_bytes())
+    done = run("shrink", "apples", "--outcomes", "--on", str(folder))
+    assert f"1 lines could not be read, the first: {path}:1: " in done.stderr
     done = run("shrink", "apples", "--outcomes")
     assert (done.returncode, "--outcomes: no --on; expected both" in done.stderr) == (2, True)

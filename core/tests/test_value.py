@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from arbitrank.answerlog.feedback import Feedback, UnusedFeedback
 from arbitrank.answerlog.joining import feedback_use, view
-from arbitrank.answerlog.reader import lines_of, read_log
+from arbitrank.answerlog.reader import lines_of, read_log, read_truths
 from arbitrank.answerlog.writer import AnswerLog
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.own_claims import own_claims
@@ -52,6 +52,7 @@ from arbitrank.promotion import consider
 from arbitrank.serve.promotion_process import PromotionTask, _log
 from arbitrank.store.store import Store, open_store
 from arbitrank.values import Decision, Hypothesis, Request, Truth
+from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import Logged
 
 # ----------------------------------------------------------------------------------------------------- on known numbers
@@ -689,7 +690,35 @@ def test_a_log_without_reactions_is_refused(run: Callable[..., Any], log: Path, 
     lines = [replace(line, outcome=None) for line in read_log(log) if isinstance(line, Logged)]
     done = run("--on", str(changed_log(tmp_path, lines)))
     assert isinstance(done.exception, DataError)
-    assert "no reaction to any of 1200 requests" in str(done.exception)
+    assert "no line has a reaction; lines of feedback are read in the folder of a log alone" in str(done.exception)
+    with AnswerLog(tmp_path / "silent") as silent:
+        for line in lines:
+            silent.append(line)
+    done = run("--on", str(tmp_path / "silent"))
+    assert "no reaction to any of 1200 requests; clients report them" in str(done.exception)
+    done = run("--on", str(tmp_path / "silent"), "--since", "2001-01-01")
+    assert "no request since 2001-01-01 has a reaction; clients report them" in str(done.exception)
+
+
+def test_a_time_after_the_latest_request_is_named_with_that(run: Callable[..., Any], log: Path) -> None:
+    done = run("--on", str(log), "--since", "2999-01-01")
+    assert isinstance(done.exception, DataError)
+    assert f"--since 2999-01-01: no request in {log} is that recent, the latest is of 20" in str(done.exception)
+
+
+def test_lines_that_cannot_be_read_are_told_once_with_the_place_of_the_first(
+    run: Callable[..., Any], exchange: ReplayPlan, log: Path, tmp_path: Path
+) -> None:
+    torn = shutil.copytree(log, tmp_path / "torn")
+    (torn / "20990101T000000.000000Z-1-000001.jsonl").write_bytes(b'\n{"id": "1", "outcome": 1, "answer": 2}\n{"id"')
+    place = f"{torn}/20990101T000000.000000Z-1-000001.jsonl:2"
+    done = run("--on", str(torn))
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("could not be read") == done.output.count("could not be read") == 1
+    assert f"2 lines could not be read, the first: {place}: " in done.stderr
+    assert [one.where for one in replay(exchange, torn).bad] == [place, place[:-1] + "3"]
+    bad = [one.where for one in read_truths(torn) if isinstance(one, BadLine)]
+    assert bad == [place[:-1] + "3"], "a line without a truth is not decoded"
 
 
 def test_a_large_log_is_read_by_all_processors(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,11 +126,11 @@ def reacted_requests(
     *,
     own: Callable[[int], bool] | None = None,
     use: Callable[[FeedbackUse], object] | None = None,
-) -> Iterator[tuple[int, Logged | BadLine | None]]:
+) -> Iterator[tuple[int, str, Logged | BadLine | None]]:
     """The requests of `joined_lines` with their feedback, decoded; None in the place of each without a reaction."""
     feedback = _feedback(log)
     for number, where, line, head in _requests(log, own):
-        yield number, line if isinstance(line, BadLine) else _reacted(feedback, where, line, head)
+        yield number, where, line if isinstance(line, BadLine) else _reacted(feedback, where, line, head)
     if use is not None:
         use(feedback.use())
 

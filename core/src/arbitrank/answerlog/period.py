@@ -32,12 +32,19 @@ def begin(text: str, latest: float, option: str = "--since") -> float:
 
 
 def begin_in(text: str, log: Path | LogView) -> float:
-    """`begin` with the time of the latest request of a log or a file. Raises `DataError` where none has a time."""
+    """`begin` with the time of the latest request of a log or a file.
+
+    Raises `DataError` where none has a time, or is so recent.
+    """
     begin(text, 0.0)
     latest = max(_times(log), default=None)
     if latest is None:
         raise DataError(f"--since {text}: no request in {log} has a time, expected a log; run without --since")
-    return begin(text, latest)
+    begun = begin(text, latest)
+    if begun > latest:
+        last = f"{datetime.fromtimestamp(max(latest, 0.0), UTC):%Y-%m-%dT%H:%M:%SZ}"
+        raise DataError(f"--since {text}: no request in {log} is that recent, the latest is of {last}; state it or before")
+    return begun
 
 
 class _Time(msgspec.Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -35,15 +36,39 @@ def lines_of(
 
     `own` and `use` are those of `joined_lines`; `use` is not called for a file.
     """
+    return ((number, line) for number, _, line in placed_lines(source, own, use))
+
+
+def placed_lines(
+    source: Path | LogView,
+    own: Callable[[int], bool] | None = None,
+    use: Callable[[FeedbackUse], object] | None = None,
+) -> Iterator[tuple[int, str | None, bytes | BadLine]]:
+    """The lines of `lines_of`, those of a log with their `FILE:LINE`: it has several files, and lines of feedback."""
     if isinstance(source, LogView):
-        return _numbered(source, own=own, use=use)
-    lines = read_lines(source)
-    return lines if own is None else ((number, line) for number, line in lines if own(number))
+        return joined_lines(source, own=own, use=use)
+    return ((number, None, line) for number, line in read_lines(source) if own is None or own(number))
+
+
+@dataclass
+class UnreadableLines:
+    """Number of the lines that could not be read, and the first of them."""
+
+    n: int = 0
+    first: BadLine | None = None
+
+    def add(self, line: BadLine) -> None:
+        """Count a line."""
+        self.n += 1
+        self.first = self.first or line
+
+    def __str__(self) -> str:
+        return f"{self.n} lines could not be read, the first: {self.first}"
 
 
 def read_log(folder: Path) -> Iterator[Logged | BadLine]:
     """The requests of a log, each with its answer and feedback. Raises `DataError` where the folder holds none."""
-    return (_decoded(where, line) for _, where, line in joined_lines(view(folder)))
+    return (decoded_at(where, line) for _, where, line in joined_lines(view(folder)))
 
 
 def read_truths(
@@ -54,22 +79,28 @@ def read_truths(
     `notices` are called with remarks on what is not as expected; `offsets` are of a corpus, in its unit.
     """
     path = Path(path)
-    for number, line in _numbered(view(path), labelled=True) if path.is_dir() else read_lines(path):
+    for where, line in _placed_truths(path):
         if isinstance(line, BadLine):
             yield line
             continue
         try:
-            notice = unnoticed if notices is None else notices.at(place(path, number))
-            yield decode_example(line, notice, offsets=offsets)
+            yield decode_example(line, unnoticed if notices is None else notices.at(where), offsets=offsets)
         except InputError as error:
-            yield BadLine(place(path, number), str(error))
+            yield BadLine(where, str(error))
+
+
+def _placed_truths(path: Path) -> Iterator[tuple[str, bytes | BadLine]]:
+    """The lines of a file, or the requests of a log with a truth, each with its `FILE:LINE`."""
+    if path.is_dir():
+        return ((where, line) for _, where, line in joined_lines(view(path), labelled=True))
+    return ((place(path, number), line) for number, line in read_lines(path))
 
 
 def write_truths(folder: Path, file: IO[bytes]) -> tuple[int, list[BadLine]]:
     """Write the requests of a log with a known truth; their number, and the lines that cannot be read."""
     n, bad = 0, []
     for _, where, line in joined_lines(view(folder), labelled=True):
-        request = _decoded(where, line)
+        request = decoded_at(where, line)
         if isinstance(request, BadLine):
             bad.append(request)
         elif isinstance(line, bytes):
@@ -96,7 +127,7 @@ def find(log: LogView, id: str) -> Logged | None:
     if latest is None:
         return None
     where, line, head = latest
-    request = _decoded(where, feedback.joined(line, head))
+    request = decoded_at(where, feedback.joined(line, head))
     if isinstance(request, BadLine):
         raise DataError(str(request))
     return request
@@ -128,7 +159,7 @@ def report(log: LogView) -> LogReport:
     first = last = None
     bad: list[str] = []
     for _, where, line in joined_lines(log):
-        request = _decoded(where, line)
+        request = decoded_at(where, line)
         if isinstance(request, BadLine):
             bad_lines += 1
             if bad_lines <= _EXAMPLES:
@@ -145,17 +176,8 @@ def report(log: LogView) -> LogReport:
     return LogReport(str(log), len(log.segments), size, requests, truths, outcomes, first, last, bad_lines, bad, drawn)
 
 
-def _numbered(
-    log: LogView,
-    *,
-    labelled: bool = False,
-    own: Callable[[int], bool] | None = None,
-    use: Callable[[FeedbackUse], object] | None = None,
-) -> Iterator[tuple[int, bytes | BadLine]]:
-    return ((number, line) for number, _, line in joined_lines(log, labelled=labelled, own=own, use=use))
-
-
-def _decoded(where: str, line: bytes | BadLine) -> Logged | BadLine:
+def decoded_at(where: str, line: bytes | BadLine) -> Logged | BadLine:
+    """A line of a log at a place, decoded, or the problem with it."""
     if isinstance(line, BadLine):
         return line
     try:

@@ -63,8 +63,12 @@ def canary(domain: str, share: float | None, reason: str | None, log: Path | Non
         _show_period(domain, period, as_json)
         return
     from arbitrank.answerlog.joining import view
+    from arbitrank.answerlog.reader import UnreadableLines
 
-    report = from_log(domain, period, view(log))
+    unreadable = UnreadableLines()
+    report = from_log(domain, period, view(log), unreadable)
+    if unreadable.n:
+        options.note(unreadable)
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
@@ -111,8 +115,6 @@ def _show(report: CanaryReport) -> None:
     for name, gap in report.differences.items():
         points = f"{100 * gap.mean:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] points"
         console.print(f"{name}, the canary's minus the stable version's: {points}", highlight=False, markup=False)
-    if report.bad_lines:
-        console.print(f"{report.bad_lines} lines of the log cannot be read")
 
 
 def _percent(one: Estimate) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from arbitrank.answerlog.period import begin_in
-from arbitrank.answerlog.reader import source
+from arbitrank.answerlog.reader import UnreadableLines, source
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.recalibration import Recalibration, alike
+from arbitrank.cli import options
 from arbitrank.impact.outcome_recalibration import logged, outcome_reasons, outcome_recalibrations
 from arbitrank.impact.plan import plan
 from arbitrank.outcomes.recalibrating import LEAST, OutcomeRecalibration
@@ -34,7 +35,10 @@ def from_outcomes(
     now = present(domain, domain_named(domain, domains), store)
     since = None if begins is None else begin_in(begins, source(path))
     version = now.manifest.version
-    found = outcome_recalibrations(logged(path, since), [domain], {domain: version})[domain]
+    unreadable = UnreadableLines()
+    found = outcome_recalibrations(logged(path, since, unreadable), [domain], {domain: version})[domain]
+    if unreadable.n:
+        options.note(unreadable)
     click.echo(f"{domain} {version} {words(found)}")
     if found.weight < LEAST:
         click.echo(f"nothing is changed: outcomes and truths that weigh {LEAST} are needed")

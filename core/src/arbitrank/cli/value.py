@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from arbitrank.answerlog.period import begin_in
-from arbitrank.answerlog.reader import source
+from arbitrank.answerlog.reader import UnreadableLines, source
 from arbitrank.arbitration.decide import DecisionSettings
 from arbitrank.arbitration.policy import Policy
 from arbitrank.cli import decision_options, options
@@ -62,7 +62,7 @@ def value(
     from arbitrank.cli.value_tables import show_value
     from arbitrank.impact.plan import plan
     from arbitrank.impact.value_work import unused_in, valued
-    from arbitrank.impact.valued import unusable, value_of
+    from arbitrank.impact.valued import unusable, value_of, without_reactions
     from arbitrank.outcomes.value import ValueSettings
 
     if canonical(domain) in RESERVED:
@@ -77,9 +77,11 @@ def value(
         domains, store, domain, folder, against=compared, decisions=decisions, since=since, by=by, policy=policy
     )
     found = valued(chosen, on, **suitable_jobs(where, on)._asdict())
+    if found.bad:
+        options.note(UnreadableLines(found.bad_lines, found.bad[0]))
     report = value_of(found, chosen.exchanged, path, ValueSettings(clip, least), unused_in(found, on))
     if not report.reactions:
-        raise DataError(f"{path}: no reaction to any of {report.n} requests; clients report them: docs/how-to/value.md")
+        raise DataError(f"{path}: {without_reactions(report, on, begins)}; clients report them: docs/how-to/value.md")
     if (reason := unusable(report)) is not None:
         raise DataError(f"{path}: {reason}")
     if as_json:

@@ -157,13 +157,13 @@ class ObservationWork:
 
     def _chunk(self, raw: Lines, path: Requests) -> ObservedChunk:
         found, lines = ObservedChunk(raw[0][0]), list[Logged]()
-        for number, line in raw:
+        for number, where, line in raw:
             try:
                 if isinstance(line, BadLine):
                     raise InputError(line.reason)
                 lines.append(decode_logged(line))
             except InputError as error:
-                found.reason = found.reason or f"{place(str(path), number)}: {error}"
+                found.reason = found.reason or f"{where or place(str(path), number)}: {error}"
                 found.bad += 1
         if lines:
             self._observe(lines, found)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from arbitrank.answerlog.reader import lines_of, source
+from arbitrank.answerlog.reader import UnreadableLines, placed_lines, source
 from arbitrank.arbitration.recalibration import Recalibration
 from arbitrank.errors import DataError, InputError
 from arbitrank.evaluate.metrics import band_text
@@ -25,21 +25,24 @@ from arbitrank.outcomes.drift_posterior import noise_posterior
 from arbitrank.outcomes.reactions import ReactionRows
 from arbitrank.outcomes.recalibrating import OutcomeRecalibration, recalibrate
 from arbitrank.values import Truth
-from arbitrank.wire.json_lines import BadLine
+from arbitrank.wire.json_lines import BadLine, place
 from arbitrank.wire.requests import Logged, decode_logged
 
 LABELLED = 30
 """Requests of known truth below which they do not decide about a recalibration."""
 
 
-def logged(path: Path, since: float | None = None) -> Iterator[Logged]:
-    """The requests with an answer of a log, or of a file of its lines, from a time on."""
-    for _, line in lines_of(source(path)):
+def logged(path: Path, since: float | None = None, unreadable: UnreadableLines | None = None) -> Iterator[Logged]:
+    """The requests with an answer of a log, or of a file of its lines, from a time on; `unreadable` counts bad lines."""
+    bad = UnreadableLines() if unreadable is None else unreadable
+    for number, where, line in placed_lines(source(path)):
         if isinstance(line, BadLine):
+            bad.add(line)
             continue
         try:
             request = decode_logged(line)
-        except InputError:
+        except InputError as error:
+            bad.add(BadLine(where or place(path, number), str(error)))
             continue
         if request.answer is not None and (since is None or (request.time is not None and request.time >= since)):
             yield request

@@ -109,7 +109,7 @@ def together(shares: Sequence[Replayed]) -> Replayed:
 def decoded(raw: ReactedLines, path: Requests, since: float | None, found: Replayed) -> tuple[list[int], list[Logged]]:
     """The numbers and requests of some lines, of those that were answered `since` then; bad ones are counted."""
     numbers, lines = [], []
-    for number, line in raw:
+    for number, where, line in raw:
         try:
             if isinstance(line, BadLine):
                 raise InputError(line.reason)
@@ -122,7 +122,7 @@ def decoded(raw: ReactedLines, path: Requests, since: float | None, found: Repla
         except InputError as error:
             found.bad_lines += 1
             if len(found.bad) < _BAD:
-                found.bad.append(BadLine(place(str(path), number), str(error)))
+                found.bad.append(BadLine(where or place(str(path), number), str(error)))
     return numbers, lines
 
 

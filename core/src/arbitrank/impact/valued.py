@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -80,6 +81,16 @@ def unusable(report: ValueReport) -> str | None:
     if reason == OTHER_POLICY:
         return f"{seen}: {reason}; state the one of then: --policy FILE, or --since the time of the present one"
     return f"{seen}: {reason}, and no other can be used"
+
+
+def without_reactions(report: ValueReport, on: Path, begins: str | None) -> str:
+    """The reason why a report has no reaction; its requests are those of a log's folder or a file, since a time."""
+    if not on.is_dir():
+        return (
+            "no line has a reaction; lines of feedback are read in the folder of a log alone, not in a file: "
+            "expected --on FOLDER"
+        )
+    return f"no reaction to any of {report.n} requests" if begins is None else f"no request since {begins} has a reaction"
 
 
 def _notes(report: ValueReport, other: int, nameless: int) -> Iterator[str]:

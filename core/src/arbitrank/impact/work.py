@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from arbitrank.answerlog.feedback import FeedbackUse
 from arbitrank.answerlog.joining import LogView, reacted_requests
-from arbitrank.answerlog.reader import lines_of
+from arbitrank.answerlog.reader import placed_lines
 from arbitrank.wire.json_lines import BadLine
 from arbitrank.wire.requests import Logged
 
@@ -19,8 +19,10 @@ CHUNK = 256
 _TASK = 8
 """Chunks of a task: some seconds of work, beside which its transport to a cluster counts for little."""
 
-Lines = Sequence[tuple[int, bytes | BadLine]]
-ReactedLines = Sequence[tuple[int, bytes | BadLine | Logged | None]]
+Lines = Sequence[tuple[int, str | None, bytes | BadLine]]
+"""Numbered lines, those of a log with their `FILE:LINE`."""
+
+ReactedLines = Sequence[tuple[int, str | None, bytes | BadLine | Logged | None]]
 """Lines of which some are decoded already; None is a request without a reaction."""
 
 Requests = Path | LogView
@@ -56,7 +58,7 @@ class Chunks:
         self.use: FeedbackUse | None = None
 
     def __iter__(self) -> Iterator[Lines]:
-        yield from _chunks(lines_of(self._requests, self._own, self._count))
+        yield from _chunks(placed_lines(self._requests, self._own, self._count))
 
     def reacted(self) -> Iterator[ReactedLines]:
         """The chunks of a log with the requests with a reaction decoded; those of a file as they are."""
@@ -73,7 +75,7 @@ class Chunks:
         self.use = use
 
 
-def _chunks(lines: Iterable[tuple[int, L]]) -> Iterator[list[tuple[int, L]]]:
+def _chunks(lines: Iterable[tuple[int, str | None, L]]) -> Iterator[list[tuple[int, str | None, L]]]:
     for _, some in groupby(lines, lambda line: _chunk(line[0])):
         yield [*some]
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET
 
 from arbitrank.answerlog.joining import LogView, joined_lines, written_since
-from arbitrank.errors import InputError
+from arbitrank.answerlog.reader import UnreadableLines, decoded_at
 from arbitrank.evaluate.intervals import Estimate
 from arbitrank.live.comparison import Arm, ArmReport, ComparedVersions, Comparison, ComparisonReport
 from arbitrank.live.domain_state import PACKAGE
@@ -25,7 +25,7 @@ from arbitrank.store.kinds import DECISIONS, SHORTLIST
 from arbitrank.store.state import Change
 from arbitrank.values import Answer
 from arbitrank.wire.json_lines import BadLine
-from arbitrank.wire.requests import Logged, decode_logged
+from arbitrank.wire.requests import Logged
 
 
 class CanaryPeriod(NamedTuple):
@@ -83,18 +83,20 @@ def _goes_on(period: CanaryPeriod, change: Change) -> bool:
     return state.canary > 0 and (state.stable, state.candidate) == (period.stable, period.candidate)
 
 
-def from_log(name: str, period: CanaryPeriod, log: LogView) -> CanaryReport:
-    """The report of a canary from a log; reads its segments from that time on."""
-    comparison, bad = Comparison(remembered=None), 0
-    for _, _, line in joined_lines(written_since(log, period.since)):
-        logged = _decoded(line)
-        if logged is None:
-            bad += 1
+def from_log(
+    name: str, period: CanaryPeriod, log: LogView, unreadable: UnreadableLines | None = None
+) -> CanaryReport:
+    """The report of a canary from a log; reads its segments from that time on. `unreadable` counts bad lines."""
+    comparison, bad = Comparison(remembered=None), UnreadableLines() if unreadable is None else unreadable
+    for _, where, line in joined_lines(written_since(log, period.since)):
+        logged = decoded_at(where, line)
+        if isinstance(logged, BadLine):
+            bad.add(logged)
         elif logged.answer is not None and _within(period, logged.time):
             side = _side(name, period, logged, logged.answer)
             if side is not None:
                 comparison.logged(logged.answer, {name: side}, logged.truth, logged.outcome)
-    return _report(name, comparison.report().get(name) or _empty(period), period, "log", bad)
+    return _report(name, comparison.report().get(name) or _empty(period), period, "log", bad.n)
 
 
 def from_process(name: str, report: ComparisonReport | None, period: CanaryPeriod) -> CanaryReport:
@@ -163,12 +165,3 @@ def _version(name: str, answer: Answer) -> str | None:
 
 def _within(period: CanaryPeriod, time: float | None) -> bool:
     return time is not None and period.since <= time and (period.until is None or time < period.until)
-
-
-def _decoded(line: bytes | BadLine) -> Logged | None:
-    if isinstance(line, BadLine):
-        return None
-    try:
-        return decode_logged(line)
-    except InputError:
-        return None
