@@ -12,6 +12,8 @@ import pytest
 from distributions import install, serving
 from msgspec.structs import replace
 
+from arbitrank.cli.impact import exchanged
+from arbitrank.store.artifact import read_manifest
 from arbitrank.store.store import Store, open_store
 
 
@@ -170,6 +172,33 @@ def test_an_over_claimer_is_promoted_with_the_recalibration_that_makes_it_pass(
     done = run("impact", "apples", "--on", str(requests), "--json")
     assert f"judging {greedy}, which serves, beside R0, as no version served before it" in done.stderr
     assert json.loads(done.stdout)["before"] == "r0"
+
+
+def test_before_the_first_promotion_the_packages_weights_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same weights published are no others, and damaged ones cannot be compared with."""
+    store = open_store(tmp_path / "store", environment={})
+    shipped = artifact(tmp_path / "shipped", "apples", 1.0)
+    domains = {"apples": fakes.FakeDomain("apples", shipped)}
+    package = read_manifest(shipped).version
+
+    def beside() -> Any:
+        _, before, _ = exchanged(store, domains, "apples", None, "stable")
+        return before, capsys.readouterr().err.partition("which serves, beside ")[2].strip()
+
+    r0 = "r0", "R0, as no version served before it"
+    store.publish(shipped, promote=True)
+    assert beside() == r0
+    store.rollback("apples", to_package=True)
+    assert beside() == r0
+    first = store.publish(artifact(tmp_path / "first", "apples", 1.1), promote=True).version
+    number, state = store.state("apples")
+    store.change("apples", "promote", replace(state, previous=None), number)
+    folder, text = beside()
+    assert (read_manifest(folder).version, text) == (package, f"the package's {package}")
+    store.publish(artifact(tmp_path / "second", "apples", 1.2), promote=True)
+    assert beside()[1] == f"its predecessor {first}"
 
 
 def test_one_that_fails_its_self_test_is_refused_with_or_without_an_audit_set(

@@ -19,13 +19,16 @@ from arbitrank.cli.computing import Computing, computing, requests_at
 from arbitrank.cli.stage_impact import JudgedImpact, StatedReplay, stage_impact
 from arbitrank.domain import Domain
 from arbitrank.errors import InputError
+from arbitrank.guard import Fault, guarded
 from arbitrank.registry import discover, domain_named, loaded
 from arbitrank.store.kinds import RESERVED, canonical
+from arbitrank.store.state import State
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
     from arbitrank.impact.gate import GateLimits
     from arbitrank.shortlist.shortlister import ShortlistSettings
+    from arbitrank.store.loading import Present
 
 
 def _gate_limits(tolerance: float, max_ece: float, max_temperature: float) -> GateLimits:
@@ -66,7 +69,7 @@ gate_limits = options.gathered(
 @click.option(
     "--candidate",
     metavar="V|PATH",
-    help="A version, or an artifact's folder; default: the candidate, else what serves, beside its predecessor or R0.",
+    help="A version, or an artifact's folder; default: the candidate, else what serves, beside what served before it.",
 )
 @click.option(
     "--on",
@@ -104,7 +107,8 @@ def impact(
 
     All domains' hypotheses are ranked twice, with the present version of DOMAIN and with its candidate. A candidate
     with another recogniser recognises the words again. Where there is no candidate, what serves is judged, beside the
-    version that served before it, else beside R0. Changes nothing, and prints the judgement of `promote`'s gate.
+    version or the package's weights that served before it, else beside R0. Changes nothing, and prints the judgement
+    of `promote`'s gate.
 
     DOMAIN may be a stage, .shortlist, .hyprank or .decisions: up to 5,000 requests are then answered whole, with what
     serves and with its candidate. --shortlist and --hyprank are as the service has them, and are for stages alone.
@@ -184,21 +188,32 @@ Exchanged = tuple[Path, "Path | Literal['r0'] | None", "Recalibration | None"]
 def exchanged(
     store: Store, domains: Mapping[str, Domain], domain: str, candidate: str | None, against: str
 ) -> Exchanged:
-    """The versions to exchange: what is named, else the candidate, else what serves and its predecessor."""
+    """The versions to exchange: what is named, else the candidate, else what serves and what served before it."""
     from arbitrank.store.loading import present
 
     _, state = store.state(domain)
     if candidate is None and state.candidate is None:
         now = present(domain, domain_named(domain, domains), store)
-        by, predecessor = now.recalibration, state.previous if now.manifest.version == state.stable else None
         if against != "stable":
             options.note(f"no candidate: judging {now.manifest.version}, which serves, beside {against}")
-            return now.folder, _artifact(store, domain, against), by
-        beside = f"its predecessor {predecessor}" if predecessor else "R0, as no version served before it"
+            return now.folder, _artifact(store, domain, against), now.recalibration
+        beside, before = _before(store, domains[domain], now, state)
         options.note(f"no candidate: judging {now.manifest.version}, which serves, beside {beside}")
-        return now.folder, _artifact(store, domain, predecessor) if predecessor else "r0", by
+        return now.folder, before, now.recalibration
     compared = None if against == "stable" else _artifact(store, domain, against)
     return _artifact(store, domain, candidate or "candidate"), compared, None
+
+
+def _before(store: Store, domain: Domain, now: Present, state: State) -> tuple[str, Path | Literal["r0"]]:
+    """The predecessor of what serves, else the package's weights, else R0: its name in a sentence, and its folder."""
+    from arbitrank.store.loading import weights
+
+    if now.origin == "store" and state.previous:
+        return f"its predecessor {state.previous}", _artifact(store, domain.name, state.previous)
+    package = guarded(weights, domain.name, domain, store, None)
+    if not isinstance(package, Fault) and package.manifest.version != now.manifest.version:
+        return f"the package's {package.manifest.version}", package.folder
+    return "R0, as no version served before it", "r0"
 
 
 def _artifact(store: Store, domain: str, named: str) -> Path:
