@@ -43,7 +43,9 @@ def begin_in(text: str, log: Path | LogView) -> float:
     begun = begin(text, latest)
     if begun > latest:
         last = f"{datetime.fromtimestamp(max(latest, 0.0), UTC):%Y-%m-%dT%H:%M:%SZ}"
-        raise DataError(f"--since {text}: no request in {log} is that recent, the latest is of {last}; state it or before")
+        raise DataError(
+            f"--since {text}: no request in {log} is that recent, the latest is of {last}; state an earlier time"
+        )
     return begun
 
 

@@ -33,7 +33,7 @@ LABELLED = 30
 
 
 def logged(path: Path, since: float | None = None, unreadable: UnreadableLines | None = None) -> Iterator[Logged]:
-    """The requests with an answer of a log, or of a file of its lines, from a time on; `unreadable` counts bad lines."""
+    """The requests with an answer of a log, or of a file of its lines, from a time on; bad lines are `unreadable`."""
     bad = UnreadableLines() if unreadable is None else unreadable
     for number, where, line in placed_lines(source(path)):
         if isinstance(line, BadLine):

@@ -79,7 +79,7 @@ class ValueWork(ReplayWork):
 
     def _chunk(self, raw: ReactedLines, path: Requests) -> Rows:
         """The rows of the lines with a reaction."""
-        reacted = [(n, where, line) for n, where, line in raw if line and (not isinstance(line, bytes) or has_reaction(line))]
+        reacted = [one for one in raw if one[2] and (not isinstance(one[2], bytes) or has_reaction(one[2]))]
         self.found.silent += len(raw) - len(reacted)
         numbers, lines = decoded(reacted, path, self.plan.since, self.found)
         if not lines:

@@ -90,7 +90,9 @@ def without_reactions(report: ValueReport, on: Path, begins: str | None) -> str:
             "no line has a reaction; lines of feedback are read in the folder of a log alone, not in a file: "
             "expected --on FOLDER"
         )
-    return f"no reaction to any of {report.n} requests" if begins is None else f"no request since {begins} has a reaction"
+    if begins is not None:
+        return f"no request since {begins} has a reaction"
+    return f"no reaction to any of {report.n} requests"
 
 
 def _notes(report: ValueReport, other: int, nameless: int) -> Iterator[str]:

@@ -83,9 +83,7 @@ def _goes_on(period: CanaryPeriod, change: Change) -> bool:
     return state.canary > 0 and (state.stable, state.candidate) == (period.stable, period.candidate)
 
 
-def from_log(
-    name: str, period: CanaryPeriod, log: LogView, unreadable: UnreadableLines | None = None
-) -> CanaryReport:
+def from_log(name: str, period: CanaryPeriod, log: LogView, unreadable: UnreadableLines | None = None) -> CanaryReport:
     """The report of a canary from a log; reads its segments from that time on. `unreadable` counts bad lines."""
     comparison, bad = Comparison(remembered=None), UnreadableLines() if unreadable is None else unreadable
     for _, where, line in joined_lines(written_since(log, period.since)):

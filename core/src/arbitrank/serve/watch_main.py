@@ -173,7 +173,7 @@ class ServiceWatch:
 
 
 def _serving(report: WatchReport) -> dict[str, str]:
-    """What serves each domain."""
+    """The version that serves each domain, and its recalibration."""
     return {name: one.serving for name, one in report.domains.items()}
 
 
