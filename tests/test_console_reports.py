@@ -302,6 +302,7 @@ def test_a_stage_is_seen_with_its_versions_and_its_change_has_a_report(pages: Pa
     folder = console.folder  # type: ignore[attr-defined]
     save_decisions(DecisionSettings(none=0.0), folder / "none")
     version = open_store(folder / "store", environment={}).publish(folder / "none").version
+    until(lambda: console.call("GET", "/v1/domains/.decisions/versions")[1]["serving"])  # the service has followed
     page = pages(width=360)
     page.open("#/domains")
     row = page.get_by_role("group", name="Stages and settings").locator("tbody tr")
