@@ -66,6 +66,15 @@ def letters(texts: Sequence[str]) -> NDArray[np.float64]:
 LETTERS = Encoder("letters", letters)
 
 
+@pytest.mark.parametrize("encoder", [None, LETTERS])
+def test_a_removed_skill_has_no_part_in_none(encoder: Encoder | None) -> None:
+    found = shortlister(encoder=encoder)
+    without = found.without(["forecast"])
+    text = "rain and temperature of a city"
+    assert found.judge(text)[1] < without.judge(text)[1]
+    assert "forecast" not in {one.skill for one in without.shortlist(text)}
+
+
 @pytest.mark.parametrize(
     ("request_", "skill"),
     [

@@ -16,7 +16,7 @@ from arbitrank.domain import Skill
 from arbitrank.errors import ArtifactError
 from arbitrank.shortlist.artifact import load_shortlister, save_shortlister
 from arbitrank.shortlist.build import SkillUtterance, build
-from arbitrank.shortlist.calibration import CandidateCalibration, needed
+from arbitrank.shortlist.calibration import FEATURES, CandidateCalibration, needed
 from arbitrank.shortlist.index import Index
 from arbitrank.shortlist.linear import _NEAREST, LinearKernel
 from arbitrank.shortlist.linear_training import can_train, train_linear
@@ -164,6 +164,22 @@ def test_skills_added_later_are_found_beside_the_kernel_and_removed_ones_are_not
     assert more.shortlist("when is high tide", 1)[0].skill == "tides"
     assert more.shortlist("a cab please", 1)[0].skill == "taxi"
     assert "taxi" not in {one.skill for one in more.without(["taxi"]).shortlist("a cab please")}
+
+
+def test_a_removed_skill_has_no_part_in_the_scores_of_others_and_in_none(shortlister: Shortlister) -> None:
+    """A request for it alone fits no skill then, and the best one left is compared with those that are left."""
+    text = "get me a cab x7"
+    without = shortlister.without(["taxi"])
+    assert without.linear is not None
+    gone = np.array([number for number, name, _ in shortlister.catalogue.present() if name == "taxi"])
+    logits = without.linear.logits(text, gone)
+    assert logits is not None
+    assert np.isneginf(logits[np.isin(without.linear.skills, gone)]).all()
+    numbers, x, _ = without.first_stage(text)
+    best = numbers.tolist().index(without.linear.skills[logits.argmax()])
+    assert x[best, FEATURES.index("linear")] == 0.0
+    assert shortlister.judge(text)[1] < without.judge(text)[1]
+    assert without.linear.logits(text, without.linear.skills) is None
 
 
 def test_its_artifact_answers_the_same(shortlister: Shortlister, tmp_path: Path) -> None:

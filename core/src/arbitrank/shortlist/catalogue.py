@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from arbitrank.domain import Skill
+from arbitrank.domain import Domain, Skill
 from arbitrank.errors import InputError
+from arbitrank.guard import Fault, guarded
 from arbitrank.shortlist.gathering import GatheredSkills, qualified_name
 
 K = TypeVar("K")
@@ -134,6 +135,14 @@ def _grown(before: Mapping[K, V]) -> ChainMap[K, V]:
     if isinstance(before, ChainMap):
         return ChainMap(dict(before.maps[0]), *before.maps[1:])
     return ChainMap({}, before)  # type: ignore[arg-type] # only the first is written to
+
+
+def skills_of(name: str, domain: Domain) -> Sequence[Skill]:
+    """The skills of a domain; its name alone where its code raises or returns something else."""
+    skills = guarded(lambda: list(domain.skills))
+    if isinstance(skills, Fault) or not skills or not all(isinstance(skill, Skill) for skill in skills):
+        return (Skill(name),)
+    return skills
 
 
 def descriptive_texts(skill: Skill) -> list[str]:

@@ -72,6 +72,15 @@ class Described:
         found = [skills.take(top(scores, k)) for skills, scores in self._kernels() if len(skills)]
         return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
 
+    def without(self, gone: Numbers) -> Described:
+        """Without the skills that have these numbers, ascending."""
+        if not len(gone):
+            return self
+        matches, stay = self.matches, ~lookup(gone, self.matches.skills)[1]
+        left = replace(matches, skills=matches.skills[stay], scores=matches.scores[stay])
+        stay = ~lookup(gone, self.skills)[1]
+        return Described(left, self.skills[stay], self.cosines[stay])
+
     def of(self, skills: Numbers) -> tuple[Floats, Floats]:
         """The description kernel's scores and the cosines of skills; 0 for one that a kernel did not find."""
         scores, cosines = (np.zeros(len(skills)) for _ in range(2))

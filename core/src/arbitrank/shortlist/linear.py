@@ -59,13 +59,19 @@ class LinearKernel:
         of_requests = (self.first, self.starts, self.requests, self.shares)
         return sum(array.nbytes for array in (*of_model, *of_requests))
 
-    def logits(self, utterance: str) -> Floats | None:
-        """The logits of its skills, in the order of `skills`; None where no gram is known."""
+    def logits(self, utterance: str, gone: NDArray[np.int64] = np.zeros(0, np.int64)) -> Floats | None:
+        """The logits of its skills, in the order of `skills`, −∞ for those with the numbers `gone`.
+
+        None where no gram is known, or no skill is left.
+        """
         rows, x = self._unit_vectors(ranking_grams(utterance))
         if not len(rows) or not len(self.skills):
             return None
         z = (x * self.scale.take(rows)) @ self.output.take(rows, axis=0).astype(np.float32) + self.bias
-        return np.asarray(z + _NEAREST * self._nearest(rows, x), np.float64)
+        logits = np.asarray(z + _NEAREST * self._nearest(rows, x), np.float64)
+        at, known = lookup(self.skills, gone)
+        logits[at[known]] = -np.inf
+        return None if np.isneginf(logits).all() else logits
 
     def _unit_vectors(self, grams: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.int64], Singles]:
         """The rows of the known ones of these grams, each once, and a unit vector over those of each kind."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from arbitrank.domain import Domain, Skill
 from arbitrank.errors import InputError
-from arbitrank.guard import Fault, guarded
 from arbitrank.shortlist.calibration import (
     AccountProfile,
     CandidateCalibration,
@@ -26,7 +26,7 @@ from arbitrank.shortlist.calibration import (
     needed,
     request_signs,
 )
-from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts
+from arbitrank.shortlist.catalogue import SkillCatalogue, descriptive_texts, skills_of
 from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.cold import ColdStart, Described
 from arbitrank.shortlist.index import Index, lookup, top
@@ -109,7 +109,7 @@ class Shortlister:
         """The shortlist, as `shortlist` gives it, and P(no skill fits): 1 where no word is known."""
         if k < 1 or not utterance:
             return (), 1.0
-        seen = self.cold.see(utterance) if self.cold is not None else None
+        seen = self._see(utterance)
         numbers, x, signs = self._candidates(
             utterance, k, profile, seen, self.tells_none or self.calibration.signs is not None
         )
@@ -129,7 +129,7 @@ class Shortlister:
 
         The account's skills are candidates too if any word is known.
         """
-        return self._candidates(utterance, k, profile, self.cold.see(utterance) if self.cold is not None else None)
+        return self._candidates(utterance, k, profile, self._see(utterance))
 
     def _candidates(
         self, utterance: str, k: int, profile: AccountProfile, seen: Described | None, none: bool = True
@@ -144,9 +144,16 @@ class Shortlister:
         skills = [self.catalogue[number] for number in numbers.tolist()] if profile != AccountProfile() else ()
         return numbers, features(scores, evidence, learned, found.linear, skills, profile), found.signs
 
+    @cached_property
+    def _gone(self) -> Numbers:
+        return np.array(sorted(self.catalogue.gone), np.int64)
+
+    def _see(self, utterance: str) -> Described | None:
+        return None if self.cold is None else self.cold.see(utterance).without(self._gone)
+
     def candidate_scores(self, utterance: str) -> tuple[Numbers, Floats, Floats]:
         """The candidates by number, the signs that a skill fits at all, and the index's scores of the candidates."""
-        seen = self.cold.see(utterance) if self.cold is not None else None
+        seen = self._see(utterance)
         found = self._found(utterance, FIRST_STAGE, AccountProfile(), seen)
         return found.numbers, found.signs, found.scores
 
@@ -161,13 +168,13 @@ class Shortlister:
         if len(numbers):
             more += [n for n in map(self.catalogue.number, (*profile.enabled, *profile.used)) if n is not None]
         if self.classifier is not None and len(self.index) <= TWO_STAGES:
-            more += [n for n in self.classifier.best(utterance, many)[0].tolist() if n not in self.catalogue.gone]
-        logits = self.linear.logits(utterance) if self.linear is not None else None
+            more += self.classifier.best(utterance, many)[0].tolist()
+        logits = self.linear.logits(utterance, self._gone) if self.linear is not None else None
         if self.linear is not None and logits is not None:
-            best = self.linear.skills.take(top(logits, many)).tolist()
-            more += [n for n in best if n not in self.catalogue.gone]
+            more += self.linear.skills.take(top(logits, many)).tolist()
         if seen is not None:
-            more += [n for n in seen.best(many).tolist() if n not in self.catalogue.gone]
+            more += seen.best(many).tolist()
+        more = [n for n in more if n not in self.catalogue.gone]
         if more:
             numbers = np.union1d(numbers, np.array(more, np.int64))
             scores = self.index.scores(utterance, numbers, matches)
@@ -241,21 +248,13 @@ class Shortlister:
         lacking = [
             (name, one)
             for name, domain in sorted(domains.items())
-            for one in _skills(name, domain)
+            for one in skills_of(name, domain)
             if known.number_of(name, one.name) is None and (name, one.name) not in removed
         ]
         if not lacking:
             return self
         found, installed = self.with_owned(lacking), known.installed.union((name, one.name) for name, one in lacking)
         return replace(found, catalogue=replace(found.catalogue, installed=installed))
-
-
-def _skills(name: str, domain: Domain) -> Sequence[Skill]:
-    """The skills of a domain; its name alone where its code raises or returns something else."""
-    skills = guarded(lambda: list(domain.skills))
-    if isinstance(skills, Fault) or not skills or not all(isinstance(skill, Skill) for skill in skills):
-        return (Skill(name),)
-    return skills
 
 
 class ShortlistSettings(Struct, frozen=True):
