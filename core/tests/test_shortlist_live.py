@@ -211,6 +211,9 @@ def test_the_service_queries_the_domains_that_the_stores_shortlister_chooses(tmp
         assert rank({"utterance": "xyzzy"})[1]["shortlist"]["candidates"][0]["skill"] == "dimmer"
         assert change("/v1/domains/lights/skills", {"removed": [{"name": "dimmer"}]})[1]["change"] == 2
         assert rank({"utterance": "xyzzy"})[1]["shortlist"]["miss"] is True
+        status, nothing, _ = change("/v1/domains/lights/skills", {"removed": [{"name": "dimmer"}, {"name": "dimmer"}]})
+        counts = {"change": 2, "added": 0, "removed": 0, "cut": [], "unknown": ["lights/dimmer"]}
+        assert (status, nothing) == (200, {"domain": "lights", **counts})
         assert change("/v1/domains/shades/skills", {"skills": [skill]})[0] == 403
         status, refused, _ = change("/v1/domains/lights/skills", {"skills": [{"nam": "x"}]})
         assert (status, refused["error"]) == (400, "skills[0]: 'nam': unknown key; did you mean name?")

@@ -18,9 +18,9 @@ from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.gates import missing_skills, shrunk, shrunk_text
 from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, counted
 from arbitrank.store.artifact import MANIFEST, read_manifest
-from arbitrank.store.catalogue_log import SkillKey, changes_after
+from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey, changes_after
 from arbitrank.store.kinds import SHORTLIST
-from arbitrank.wire.catalogue_lines import CatalogueSkill
+from arbitrank.wire.catalogue_lines import CatalogueSkill, owner_problem
 
 __all__ = ["CatalogueFiles", "VersionBefore", "catalogue_option"]
 
@@ -58,6 +58,7 @@ class CatalogueFiles(NamedTuple):
                 f"changes {known + 1} to {changes.number} of the catalogue log, in all: "
                 f"{counted(len(added), 'skill')} added or replaced, {len(removed):,} removed"
             )
+            changes = _without_stages(changes)
         return ListedSkills.with_changes(self.skills(), changes, known)
 
     def report(self, gathered: GatheredSkills) -> None:
@@ -86,6 +87,18 @@ class CatalogueFiles(NamedTuple):
             options.note(
                 printable(f"{len(missing):,} of the {len(before.found.names):,} skills of {before} are gone: {some}")
             )
+
+
+def _without_stages(changes: CatalogueChanges) -> CatalogueChanges:
+    """The changes without skills of owners that none may have, which a log of before holds; they are remarked on."""
+    refused = [SkillKey(one.domain, one.name) for one in changes.present if owner_problem(one.domain)]
+    if refused:
+        some = ", ".join(f"{key.name!r} of {key.domain!r}" for key in refused[:_SHOWN])
+        more = ", …" if len(refused) > _SHOWN else ""
+        options.note(
+            printable(f"{counted(len(refused), 'skill')} of the log left out, whose owner is a stage: {some}{more}")
+        )
+    return changes._replace(gone=changes.gone.union(refused))
 
 
 class VersionBefore(NamedTuple):

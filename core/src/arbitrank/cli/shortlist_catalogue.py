@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ def add(files: tuple[Path, ...], store: Store) -> None:
     catalogue.report(gathered)
     before = _stable(store)
     changes = changes_after(store.catalogue_log(), 0 if before is None else before.found.change)
-    check_room(0 if changes is None else changes.changed, len(gathered))
+    check_room(frozenset() if changes is None else changes.changed, gathered.skills)
     number = store.change_catalogue(gathered.skills)
     click.echo(f"{counted(len(gathered), 'skill')} added, change {number} of the catalogue of {store}")
 
@@ -59,47 +59,45 @@ def remove(names: tuple[str, ...], domain: str | None, force: bool, store: Store
     Example: arbitrank shortlist remove tide_table --domain harbour
     """
     catalogue = _served(store)
-    owned = {name: SkillKey(owner, catalogue.own.get(number, name)) for number, name, owner in catalogue.present()}
+    present = [SkillKey(owner, catalogue.own.get(number, name)) for number, name, owner in catalogue.present()]
     keys = dict[SkillKey, None]()
     for name in names:
-        found = _meant(name, domain, owned)
+        found = _meant(name, domain, present)
         if len(found) != 1:
-            owners = [one.domain for one in found or _meant(name, None, owned)]
-            raise InputError(_unclear(name, domain, owners, owned.values()))
+            raise InputError(f"skill {name!r}: {_unclear(name, domain, found, present)}")
         keys[found[0]] = None
-    if len(keys) > _SHRUNK * len(owned) and not force:
-        options.note(f"{len(keys):,} of {len(owned):,} skills, more than half; remove them with --force")
+    if len(keys) > _SHRUNK * len(present) and not force:
+        options.note(f"{len(keys):,} of {len(present):,} skills, more than half; remove them with --force")
         raise SystemExit(1)
     number = store.change_catalogue((), keys)
     click.echo(f"{counted(len(keys), 'skill')} removed, change {number} of the catalogue of {store}")
 
 
-def _meant(name: str, domain: str | None, owned: Mapping[str, SkillKey]) -> list[SkillKey]:
+def _meant(name: str, domain: str | None, present: Sequence[SkillKey]) -> list[SkillKey]:
     """The present skills that a name stands for: with an owner at most one, alone those of all owners.
 
-    `owned` are the skills by the names that are served, one of which `OWNER/NAME` may be.
+    A name with a slash is OWNER/NAME, or that of a skill without an owner, and never the own name of another owner's:
+    once the skill that it means is removed, removing it again must not remove that one.
     """
     if domain is not None:
-        return [one for one in owned.values() if one == SkillKey(domain, name)]
+        return [one for one in present if one == SkillKey(domain, name)]
     if "/" not in name:
-        return [one for one in owned.values() if one.name == name]
-    if name in owned:
-        return [owned[name]]
-    return [one for one in owned.values() if qualified_name(one.domain, one.name) == name]
+        return [one for one in present if one.name == name]
+    return [one for one in present if name == qualified_name(one.domain, one.name) or one == SkillKey(name, name)]
 
 
-def _unclear(name: str, domain: str | None, owners: Sequence[str], present: Collection[SkillKey]) -> str:
-    """The error on a name that stands for no skill, or for those of several owners."""
+def _unclear(name: str, domain: str | None, found: Sequence[SkillKey], present: Sequence[SkillKey]) -> str:
+    """The problem of a name that stands for no skill, or for those of several owners."""
+    owners = [one.domain for one in found or present if found or one.name == name]
     of = ", ".join(owners[:_NAMED]) + (", …" if len(owners) > _NAMED else "")
     if domain is not None:
         n = sum(one.domain == domain for one in present)
         seen = f"{domain} has no such skill, and {counted(n, 'other')}" if n else f"{domain} has no skill"
-        return f"skill {name!r}: {seen}" + (
-            f"; {of} has one of this name" if owners else "; see: arbitrank shortlist skills"
-        )
-    if owners:
-        return f"skill {name!r}: skills of {of}, expected one; name its owner: --domain NAME, or OWNER/NAME"
-    return f"skill {name!r}: not in the catalogue of {len(present):,} skills; see: arbitrank shortlist skills"
+        return seen + (f"; {of} has one of this name" if owners else "; see: arbitrank shortlist skills")
+    if found:
+        return f"skills of {of}, expected one; name its owner: --domain NAME, or OWNER/NAME"
+    seen = f"not in the catalogue of {len(present):,} skills"
+    return seen + (f"; {of} has one of this name: --domain NAME" if owners else "; see: arbitrank shortlist skills")
 
 
 @click.command("skills")

@@ -109,7 +109,7 @@ def train(
     kernels = {
         "index": True,
         "linear": shortlister.linear is not None,
-        "learned": classifier is not None,
+        "learned": shortlister.classifier is not None,
         "descriptions": cold is not None and cold.knows,
         "vectors": cold is not None and cold.embedding is not None,
     }

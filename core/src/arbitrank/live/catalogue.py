@@ -17,7 +17,7 @@ from arbitrank.live.domain_state import LoadedVersion
 from arbitrank.live.follower import Follower
 from arbitrank.shortlist.changes import changed, with_log
 from arbitrank.shortlist.shortlister import Shortlister
-from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey, check_room
+from arbitrank.store.catalogue_log import CatalogueChanges, SkillKey, changes_after, check_room
 from arbitrank.store.kinds import SHORTLIST
 from arbitrank.store.store import Store
 from arbitrank.wire.catalogue_lines import CatalogueSkill
@@ -60,7 +60,7 @@ class CatalogueFollower:
         added, gone = tuple(skills), frozenset(removed)
         with self._looking:
             before = self._versions()
-            check_room(max((one.model.shortlister.catalogue.changed for one in before.values()), default=0), len(added))
+            check_room(self._changed(before), added)
             self._exchange(before, lambda one: changed(one, CatalogueChanges(one.change, gone, added)))
             try:
                 number = self._store.change_catalogue(added, gone, by=by)
@@ -70,12 +70,21 @@ class CatalogueFollower:
         return number
 
     def known(self, keys: Iterable[SkillKey]) -> frozenset[SkillKey]:
-        """Those of the skills that a Shortlister in memory has, with the log as it is now."""
+        """Those of the skills that a Shortlister in memory has, with the log as it is now; without any, the log."""
         self.look()
         catalogues = [one.model.shortlister.catalogue for one in self._versions().values()]
+        changes = self._unserved()
+        logged = set() if changes is None else {SkillKey(one.domain, one.name) for one in changes.present}
         return frozenset(
-            key for key in keys if any(one.number_of(key.domain, key.name) is not None for one in catalogues)
+            key
+            for key in keys
+            if key in logged or any(one.number_of(key.domain, key.name) is not None for one in catalogues)
         )
+
+    def last(self) -> int:
+        """The number of the last change of the log, 0 where there is none."""
+        latest = self._store.catalogue_log().latest()
+        return 0 if latest is None else latest.number
 
     def look(self) -> None:
         """Read the log once, and apply what is new; a failure is noted in the state of the Shortlister."""
@@ -92,6 +101,19 @@ class CatalogueFollower:
         with self._follower.lock:
             state = self._follower.states.get(SHORTLIST)
             return {} if state is None else dict(state.versions)
+
+    def _changed(self, versions: Mapping[str, LoadedVersion]) -> frozenset[SkillKey]:
+        """The skills that the log changed since the training of the version that lacks most of them."""
+        every = [one.model.shortlister.catalogue.changed for one in versions.values()]
+        if (changes := self._unserved()) is not None:
+            every.append(changes.changed)
+        return max(every, key=len, default=frozenset())
+
+    def _unserved(self) -> CatalogueChanges | None:
+        """The whole log where no version is stable yet, so that nothing has its changes; else None."""
+        if self._store.state(SHORTLIST)[1].stable is not None:
+            return None
+        return changes_after(self._store.catalogue_log(), 0)
 
     def _follow_log(self, versions: Mapping[str, LoadedVersion]) -> None:
         """Have these versions answer with the changes of the log."""

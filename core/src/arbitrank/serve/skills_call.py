@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
-from arbitrank.errors import Conflict, InputError
+from arbitrank.errors import InputError
 from arbitrank.serve.messages import SkillsCall, SkillsChanged
 from arbitrank.serve.store_calls import StoreCalls
 from arbitrank.store.catalogue_log import SkillKey
@@ -33,10 +33,11 @@ async def change_skills(
     except InputError as error:
         raise HTTPException(400, str(error)) from None
     known = await call_store(state.live.catalogue.known, removed) if removed else frozenset()
-    try:
-        number = await call_store(state.live.catalogue.change, added, removed, by=by)
-    except Conflict as error:
-        raise HTTPException(409, str(error)) from None
+    catalogue = state.live.catalogue
+    if added or known:
+        number = await call_store(catalogue.change, added, known, by=by)
+    else:  # nothing is changed
+        number = await call_store(catalogue.last)
     state.events.write("skills", domain=domain, change=number, added=len(added), removed=len(known))
     unknown = tuple(f"{key.domain}/{key.name}" for key in removed if key not in known)
     return SkillsChanged(domain, number, len(added), len(known), tuple(cut), unknown)
@@ -57,12 +58,12 @@ def changed_skills(name: str, body: SkillsCall) -> tuple[tuple[CatalogueSkill, .
         except InputError as error:
             raise InputError(f"skills[{i}]: {error}") from None
         _check_owner(f"skills[{i}]", added[-1].domain, owner)
-    removed = tuple(SkillKey(one.domain or owner or one.name, one.name) for one in body.removed)
+    removed = [SkillKey(one.domain or owner or one.name, one.name) for one in body.removed]
     for i, key in enumerate(removed):
         _check_owner(f"removed[{i}]", key.domain, owner)
     if not added and not removed:
         raise InputError("skills and removed: both empty, expected a skill in one of them")
-    return tuple(added), removed, cuts
+    return tuple(added), tuple(dict.fromkeys(removed)), cuts
 
 
 def _check_owner(where: str, domain: str, owner: str | None) -> None:

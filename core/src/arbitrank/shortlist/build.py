@@ -26,9 +26,9 @@ from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.classifier import SkillClassifier
 from arbitrank.shortlist.cold_fitting import fit_cold
 from arbitrank.shortlist.embedding import Encoder, embed_skills
-from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills, qualified_name
+from arbitrank.shortlist.gathering import GatheredSkills, ListedSkills, gather_skills
 from arbitrank.shortlist.kernels import with_kernels
-from arbitrank.shortlist.labels import LabelledLines, SkillLabels, labelled_lines
+from arbitrank.shortlist.labels import LabelledLines, RemovedLabels, SkillLabels, labelled_lines
 from arbitrank.shortlist.left_out import left_out
 from arbitrank.shortlist.linear import LinearKernel
 from arbitrank.shortlist.out_of_scope import ScopeExamples, out_of_scope
@@ -129,25 +129,16 @@ def catalogue(
     )
     found = gather_skills(chain(listed.skills, of_domains))
     labels = SkillLabels.of(found if lines else GatheredSkills())
-    every = len(lines)
-    if listed.removed:
-        lines = [line for line in lines if not _is_removed(line, listed.removed, labels)]
+    removed = RemovedLabels(listed.removed, labels)
+    every, lines = len(lines), [line for line in lines if not removed.mean(line.skill, line.domain)]
     new = dict.fromkeys((one.skill, one.domain) for one in lines if not labels.find(one.skill, one.domain))
     if new:
         found = found.with_skills(CatalogueSkill(*pair) for pair in new)
         labels = SkillLabels.of(found)
     if NAME in found.domains:
-        raise InputError(f"a skill's domain is {NAME!r}, a name that no domain may have; rename it")
+        name = found.skills[found.domains.index(NAME)].name
+        raise InputError(f"skill {name!r}: its domain is {NAME!r}, a name that no domain may have; rename it")
     return found, labelled_lines(lines, labels)._replace(removed=every - len(lines))
-
-
-def _is_removed(line: SkillUtterance, removed: frozenset[SkillKey], labels: SkillLabels) -> bool:
-    """True for a line of a removed skill, which it names with its owner, or alone where no present skill is meant."""
-    if SkillKey(line.domain, line.skill) in removed:
-        return True
-    if line.domain != line.skill or labels.find(line.skill, line.domain):
-        return False
-    return any(line.skill in (one.name, qualified_name(one.domain, one.name)) for one in removed)
 
 
 def build(

@@ -18,6 +18,7 @@ from arbitrank.domain import Domain, Skill
 from arbitrank.errors import InputError
 from arbitrank.guard import Fault, guarded
 from arbitrank.shortlist.gathering import GatheredSkills, qualified_name
+from arbitrank.store.catalogue_log import SkillKey
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -74,11 +75,11 @@ class SkillCatalogue:
         return None if number is None or number in self.gone else number
 
     @property
-    def changed(self) -> int:
-        """The number of skills that were added or removed after the training, each once; without `installed` ones."""
-        trained = len(self.names)
-        added = {(domain, self.own.get(number, name)) for number, (name, domain) in enumerate(self.later, trained)}
-        return len(added - self.installed) + sum(number < trained for number in self.gone)
+    def changed(self) -> frozenset[SkillKey]:
+        """The skills that were added or removed after the training, without `installed` ones."""
+        numbers = self.gone.union(range(len(self.names), len(self)))
+        keys = ((self[number][1], self.own.get(number, self[number][0])) for number in numbers)
+        return frozenset(SkillKey(*key) for key in keys if key not in self.installed)
 
     def present(self) -> Iterator[tuple[int, str, str]]:
         """Number, name and domain of every skill that was not removed."""

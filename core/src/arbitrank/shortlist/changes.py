@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.shortlister import Shortlister
-from arbitrank.store.catalogue_log import MOST_SERVED, CatalogueChange, CatalogueChanges, SkillKey, changes_after
+from arbitrank.store.catalogue_log import CatalogueChange, CatalogueChanges, SkillKey, changes_after
 from arbitrank.store.history import History
 
 __all__ = ["changed", "changed_catalogue", "with_log"]
@@ -40,5 +40,5 @@ def _names(catalogue: SkillCatalogue, keys: Iterable[SkillKey]) -> list[str]:
 
 def with_log(shortlister: Shortlister, log: History[CatalogueChange]) -> Shortlister:
     """A Shortlister with the changes of a log since its training. Raises `StoreError` where they cannot be read."""
-    changes = changes_after(log, shortlister.change, MOST_SERVED)
+    changes = changes_after(log, shortlister.change)
     return shortlister if changes is None else changed(shortlister, changes)

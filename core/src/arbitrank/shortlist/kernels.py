@@ -41,7 +41,8 @@ def with_kernels(
     return Shortlister(
         skills,
         index,
-        classifier=classifier(lines, numbers) if classifier else None,
-        linear=linear([line.utterance for line in lines], numbers) if linear else None,
+        # Lines of removed skills are left out, perhaps all: a kernel needs lines, the linear one a choice of skills.
+        classifier=classifier(lines, numbers) if classifier and lines else None,
+        linear=linear([line.utterance for line in lines], numbers) if linear and len(set(numbers)) > 1 else None,
         cold=cold_start(known, [line.utterance for line in lines], used, embedding),
     )

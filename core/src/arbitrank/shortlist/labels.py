@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from arbitrank.shortlist.catalogue import SkillCatalogue
 from arbitrank.shortlist.gathering import GatheredSkills, qualified_name
+from arbitrank.store.catalogue_log import SkillKey
 from arbitrank.values import Candidate, Truth
 
 if TYPE_CHECKING:
@@ -49,6 +50,30 @@ class SkillLabels:
         if self._skills.number(label) is not None:
             return (label,)
         return self._qualified.get(label, ()) if domain == label else ()
+
+    def has(self, domain: str, name: str) -> bool:
+        """True where the domain has a skill of this own name."""
+        return self._skills.number_of(domain, name) is not None
+
+
+class RemovedLabels:
+    """Labels of skills that were removed from a catalogue, in every form that they had while these were there."""
+
+    def __init__(self, removed: Collection[SkillKey], present: SkillLabels) -> None:
+        self._removed, self._present = removed, present
+        self._qualified = {qualified_name(key.domain, key.name) for key in removed}
+        self._names = {key.name for key in removed}
+
+    def mean(self, label: str, domain: str) -> bool:
+        """True where a line with this skill and domain means a removed skill.
+
+        A name that is left to one present skill means that one.
+        """
+        if not self._removed or self._present.has(domain, label):
+            return False
+        if SkillKey(domain, label) in self._removed or ("/" in label and label in self._qualified):
+            return True
+        return domain == label and label in self._names and not self._present.find(label, label)
 
 
 class LabelledLines(NamedTuple):

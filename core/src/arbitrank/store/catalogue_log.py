@@ -9,12 +9,12 @@ process that follows the store. So a training shortens what is read: changes bef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from arbitrank.errors import Conflict, InputError, StoreError
+from arbitrank.errors import Conflict, InputError
 from arbitrank.store.backend import StoreBackend
 from arbitrank.store.history import MAX_ENTRY, Entry, History
 from arbitrank.store.kinds import SHORTLIST
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_SKILLS",
-    "MOST_SERVED",
     "CatalogueChange",
     "CatalogueChanges",
     "SkillKey",
@@ -40,10 +39,11 @@ __all__ = [
 ]
 
 MAX_SKILLS = 20_000
-"""Skills at most that are changed after a training by adding some: each makes the next change slower."""
+"""Skills at most that are changed after a training by adding some: each makes the next change slower.
 
-MOST_SERVED = 5 * MAX_SKILLS
-"""Changed skills up to which a log is served: removals always find room, and a rollback brings changes of before."""
+A log may have more, as removals always find room and a rollback brings the changes of before: whatever was accepted is
+served.
+"""
 
 _BYTES = MAX_ENTRY // 2  # of the skills of one change; the file is indented
 _TRIES = 100  # of an append beside concurrent ones
@@ -76,9 +76,9 @@ class CatalogueChanges(NamedTuple):
     gone: frozenset[SkillKey] = frozenset()
 
     @property
-    def changed(self) -> int:
-        """The number of skills that they change."""
-        return len(self.removed) + len(self.skills)
+    def changed(self) -> frozenset[SkillKey]:
+        """The skills that they change."""
+        return self.removed.union(SkillKey(one.domain, one.name) for one in self.skills)
 
     @property
     def present(self) -> list[CatalogueSkill]:
@@ -125,20 +125,24 @@ def append_changes(
     return number
 
 
-def check_room(changed: int, added: int) -> None:
-    """Raise `Conflict` where so many skills cannot be added, beside those that were changed since the training."""
-    if added and changed + added > MAX_SKILLS:
+def check_room(changed: Set[SkillKey], added: Iterable[CatalogueSkill]) -> None:
+    """Raise `Conflict` where skills cannot be added, beside those that were changed since the training.
+
+    One that was changed already needs no more room.
+    """
+    new = {SkillKey(one.domain, one.name) for one in added} - changed
+    if new and len(changed) + len(new) > MAX_SKILLS:
         raise Conflict(
-            f"{added:,} skills to add, beside {changed:,} that were changed since the training, expected at most "
-            f"{MAX_SKILLS:,} in the catalogue log; nothing is added; train with them: "
+            f"{len(new):,} skills to add, beside {len(changed):,} that were changed since the training, expected at "
+            f"most {MAX_SKILLS:,} in the catalogue log; nothing is added; train with them: "
             "arbitrank shortlist train --catalogue FILE --promote"
         )
 
 
-def changes_after(log: History[CatalogueChange], number: int, most: int | None = None) -> CatalogueChanges | None:
+def changes_after(log: History[CatalogueChange], number: int) -> CatalogueChanges | None:
     """The changes after a number as one, None where there are none.
 
-    Raises `StoreError` where one cannot be read or is not trusted, or they are of more than `most` skills.
+    Raises `StoreError` where one cannot be read or is not trusted.
     """
     latest = log.latest()
     if latest is None or latest.number <= number:
@@ -153,11 +157,6 @@ def changes_after(log: History[CatalogueChange], number: int, most: int | None =
         for one in change.skills:
             skills[key := SkillKey(one.domain, one.name)] = one
             gone.discard(key)
-        if most is not None and len(removed) + len(skills) > most:
-            raise StoreError(
-                f"store {log.backend}: the catalogue log has more than {most:,} skills since change {number}; "
-                "train with them: arbitrank shortlist train --catalogue FILE --promote"
-            )
     return CatalogueChanges(latest.number, frozenset(removed), tuple(skills.values()), frozenset(gone))
 
 

@@ -20,7 +20,14 @@ from arbitrank.values import Name
 from arbitrank.wire.json_text import short
 from arbitrank.wire.notices import Notice, quoted
 
-__all__ = ["LIMITS", "CatalogueLimits", "CatalogueSkill", "catalogue_skill", "parameters_of"]
+__all__ = [
+    "LIMITS",
+    "CatalogueLimits",
+    "CatalogueSkill",
+    "catalogue_skill",
+    "owner_problem",
+    "parameters_of",
+]
 
 
 class CatalogueLimits(msgspec.Struct, frozen=True):
@@ -97,14 +104,15 @@ def catalogue_skill(line: Any, notice: Notice, owner: str | None = None) -> Cata
     if unknown := line.keys() - set(_FIELDS):
         raise InputError(_hint(sorted(unknown), line))
     names = [_name(line, field) for field in _OWNERS if line.get(field) not in (None, "")]
-    if names and names[0] in _STAGES:
-        raise InputError(f"owner: {short(names[0])} is a stage of the arbitrator, expected the name of a domain")
     name = _name(line, "name")
+    domain = names[0] if names else owner or name
+    if problem := owner_problem(domain):
+        raise InputError(problem)
     description = _text(line.get("description"), "description")
     tags = [*names[1:], *_texts(line.get("tags"), "tags"), *_texts(line.get("category"), "category")]
     return CatalogueSkill(
         name,
-        names[0] if names else owner or name,
+        domain,
         _cut(description, LIMITS.description, "description", name, notice),
         _bounded(_texts(line.get("phrases"), "phrases"), LIMITS.phrases, "phrases", name, notice),
         parameters_of(line.get("parameters"), name, notice),
@@ -112,6 +120,13 @@ def catalogue_skill(line: Any, notice: Notice, owner: str | None = None) -> Cata
         _short_text(line.get("version"), "version"),
         _bounded(dict.fromkeys(tag.strip() for tag in tags), LIMITS.tags, "tags", name, notice),
     )
+
+
+def owner_problem(domain: str) -> str | None:
+    """The reason why no skill may have this owner; None where one may."""
+    if domain not in _STAGES:
+        return None
+    return f"owner: {short(domain)} is a stage of the arbitrator, expected the name of a domain"
 
 
 def parameters_of(value: Any, skill: str, notice: Notice) -> tuple[SkillParameter, ...]:
