@@ -245,6 +245,7 @@ def test_requests_of_domains_that_do_not_answer_are_named(
     for line, name in zip(lines, ["Lights", "weather", "weather"], strict=False):
         line["truth"] = {"domain": name, "intent": "Do"}
     lines[3]["truth"] = {"domains": ["weather", "shades"], "intent": "Do"}
+    lines[4]["truth"] = {"domains": ["weather", None], "intent": "Do"}
     (note,) = observe(domains, store, file(tmp_path / "a.jsonl", iter(lines))).notes
     assert note.startswith("3 requests are of domains that do not answer here, ")
     assert "Lights (1), weather (2); install these, or correct the names" in note

@@ -408,6 +408,13 @@ def run(*args: str, store: Store) -> Any:
     return CliRunner().invoke(cli, ["shortlist", *args, "--store", str(store)], prog_name="arbitrank")
 
 
+def trained(store: Store, catalogue: str, *options: str) -> tuple[str, ...]:
+    """Trains with a catalogue and promotes; the arguments, to train again."""
+    train = ("train", "--no-domains", "--promote", "--catalogue", catalogue, *options)
+    assert run(*train, store=store).exit_code == 0
+    return train
+
+
 def written(folder: Path, *skills: CatalogueSkill) -> str:
     path = folder / "skills.jsonl"
     path.write_text("".join(json.dumps({"name": one.name, "owner": one.domain, "description": one.description}) + "\n"
@@ -455,8 +462,7 @@ def test_a_full_log_takes_no_more_skills_until_a_training(
 ) -> None:
     """What is there stays served, can be removed, and is trained with, though it be more than is taken."""
     monkeypatch.setattr(logs, "MAX_SKILLS", 3)
-    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *SKILLS))
-    assert run(*train, store=store).exit_code == 0
+    train = trained(store, written(tmp_path, *SKILLS))
     new = [CatalogueSkill(f"new{n}", "sky", f"thing {n}") for n in range(4)]
     full = run("add", written(tmp_path, *new), store=store).exception
     assert str(full).startswith("4 skills to add, beside 0 that were changed since the training, expected at most 3")
@@ -504,8 +510,7 @@ def test_skills_that_were_changed_already_need_no_room(
 ) -> None:
     """The same file can be added every night; skills of the version that were replaced count once."""
     monkeypatch.setattr(logs, "MAX_SKILLS", 4)
-    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *SKILLS))
-    assert run(*train, store=store).exit_code == 0
+    trained(store, written(tmp_path, *SKILLS))
     for _ in range(3):
         assert run("add", written(tmp_path, *SKILLS), store=store).exit_code == 0
     shortlister = load_shortlister(store.stable(SHORTLIST) or tmp_path)
@@ -518,8 +523,7 @@ def test_a_rollback_serves_the_changes_of_before_and_a_training_takes_them(
 ) -> None:
     """The log of the older version has more skills than may be added."""
     monkeypatch.setattr(logs, "MAX_SKILLS", 3)
-    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *SKILLS))
-    assert run(*train, store=store).exit_code == 0
+    train = trained(store, written(tmp_path, *SKILLS))
     for half in range(2):
         new = [CatalogueSkill(f"new{half}{n}", "sky", f"thing {half}{n}") for n in range(3)]
         assert run("add", written(tmp_path, *new), store=store).exit_code == 0
@@ -538,8 +542,7 @@ def test_a_removed_skill_stays_removed_though_lines_name_it_alone(store: Store, 
     data = tmp_path / "data.jsonl"
     lines = [{"text": f"when is high water {n}", "skill": "tide_table"} for n in range(9)]
     data.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *SKILLS), "--data", str(data))
-    assert run(*train, store=store).exit_code == 0
+    train = trained(store, written(tmp_path, *SKILLS), "--data", str(data))
     assert run("remove", "tide_table", store=store).exit_code == 0
     again = run(*train, "--force", store=store)
     assert "9 lines of removed skills are left out" in again.output, again.output
@@ -585,8 +588,7 @@ def test_a_removal_names_skills_as_they_are_served_and_never_anothers(store: Sto
     """What was removed once is not there, whatever others are called."""
     skills = [CatalogueSkill("tides", one, f"water of {one}") for one in ("harbour", "port")]
     more = [CatalogueSkill("harbour/tides", "evil", "bad"), *(CatalogueSkill(f"s{n}", "sky", "x") for n in range(6))]
-    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, *skills, *more))
-    assert run(*train, store=store).exit_code == 0
+    trained(store, written(tmp_path, *skills, *more))
     assert run("remove", "harbour/tides", store=store).exit_code == 0
     assert "not in the catalogue" in str(run("remove", "harbour/tides", store=store).exception)
     assert "1 skill removed" in run("remove", "port/tides", "port/tides", store=store).output
@@ -601,8 +603,7 @@ def test_owner_and_name_stand_for_no_skill_of_another_owner_with_that_name(store
     assert run("remove", "harbour/tides", store=store).exit_code == 0
     refused = "skill 'harbour/tides': not in the catalogue of 6 skills; evil has one of this name: --domain NAME"
     assert str(run("remove", "harbour/tides", store=store).exception) == refused
-    train = ("train", "--no-domains", "--promote", "--catalogue", written(tmp_path, evil, plain, *SKILLS))
-    assert run(*train, store=store).exit_code == 0
+    trained(store, written(tmp_path, evil, plain, *SKILLS))
     assert str(run("remove", "harbour/tides", store=store).exception) == refused
     assert run("remove", "a/b", store=store).exit_code == 0
     assert run("remove", "harbour/tides", "--domain", "evil", store=store).exit_code == 0

@@ -19,6 +19,7 @@ from arbitrank.errors import DataError
 from arbitrank.impact.observed_requests import ObservationPlan, ObservationWork, ObservedRequests, together
 from arbitrank.impact.plan import present_parts
 from arbitrank.impact.shares import shares
+from arbitrank.probability import Floats
 from arbitrank.store.store import Store
 
 if TYPE_CHECKING:
@@ -81,15 +82,16 @@ def observe(
         if progress is not None:
             progress(f"requests of {path.name}", n, 0)
     whole = together(found)
+    labelled = whole.labelled
     notes = (
         *(f"{name} cannot answer and was left out: {reason}" for name, reason in sorted(present.silent.items())),
         *(f"{name} cannot be loaded and was left out: {reason}" for name, reason in whole.broken.items()),
         *group_remarks(decisions.groups, competing),
         *whole.remarks(),
-        *_copies(whole),
+        *_copies(whole.fingerprints, labelled.mine),
     )
     return Observation(
-        whole.labelled.with_fallback(acting),
+        labelled.with_fallback(acting),
         whole.rest.with_fallback(acting).readings,
         {name: (parts[name].version, parts[name].recalibration) for name in competing},
         notes,
@@ -100,10 +102,9 @@ def observe(
     )
 
 
-def _copies(whole: ObservedRequests) -> Iterator[str]:
+def _copies(fingerprints: NDArray[np.uint32], claims: Floats) -> Iterator[str]:
     """A remark where most requests with a truth equal another one, in their words and in what the domains claim."""
-    claims = whole.labelled.mine
-    n, different = claims.shape[1], np.unique(np.vstack([whole.fingerprints, claims]), axis=1).shape[1]
+    n, different = len(fingerprints), np.unique(np.vstack([fingerprints, claims]), axis=1).shape[1]
     if n >= _REPEATED * different > 0:
         yield (
             f"{n} requests with a truth, {different} different ones: unless users repeat themselves so, what is tuned "

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from arbitrank.answerlog.reader import UnreadableLines
 from arbitrank.arbitration.merge import BestReadings
 from arbitrank.decisions.observed import Observed
 from arbitrank.domain import Model
@@ -46,15 +47,14 @@ class ObservationPlan:
 class ObservedChunk:
     """A chunk of lines as the domains read them: the requests with a truth, and the rest; `first` is its first line.
 
-    `fingerprints` are those of the requests with a truth, `contexts` the plain values of their contexts. `bad` counts
-    the lines that could not be read, with the reason of the first. `foreign` are domains whose hypotheses do not
-    compete, `unserved` counts requests none of whose owners answers, by the first of these, `earlier` are domains that
-    other versions answered for in the log, `failures` the reasons of failed calls.
+    `fingerprints` are those of the requests with a truth, `contexts` the plain values of their contexts.
+    `foreign` are domains whose hypotheses do not compete, `unserved` counts requests that nothing here answers rightly,
+    by their first owner, `earlier` are domains that other versions answered for in the log, `failures` the reasons of
+    failed calls.
     """
 
     first: int
-    bad: int = 0
-    reason: str = ""
+    unreadable: UnreadableLines = field(default_factory=UnreadableLines)
     foreign: set[str] = field(default_factory=set)
     unserved: Counter[str] = field(default_factory=Counter)
     earlier: set[str] = field(default_factory=set)
@@ -95,8 +95,8 @@ class ObservedRequests:
 
     def remarks(self) -> Iterator[str]:
         """Remarks on lines, domains and requests that were left out."""
-        if bad := sum(one.bad for one in self.chunks):
-            yield f"{bad} lines could not be read, the first: {next(one.reason for one in self.chunks if one.bad)}"
+        if unreadable := [one.unreadable for one in self.chunks if one.unreadable.n]:
+            yield str(UnreadableLines(sum(one.n for one in unreadable), unreadable[0].first))
         if foreign := set[str]().union(*(one.foreign for one in self.chunks)):
             yield f"not installed, so their hypotheses do not compete: {', '.join(sorted(foreign))}"
         if unserved := sum((one.unserved for one in self.chunks), Counter[str]()):
@@ -163,8 +163,7 @@ class ObservationWork:
                     raise InputError(line.reason)
                 lines.append(decode_logged(line))
             except InputError as error:
-                found.reason = found.reason or f"{where or place(str(path), number)}: {error}"
-                found.bad += 1
+                found.unreadable.add(BadLine(where or place(str(path), number), str(error)))
         if lines:
             self._observe(lines, found)
         return found
@@ -190,9 +189,9 @@ class ObservationWork:
         right, owners = np.zeros((n, width), bool), np.zeros((n, width + 1), bool)
         for i, line in enumerate(lines):
             if line.truth is not None:
-                if line.truth.owners and not {*line.truth.owners} & {*self.names}:
-                    found.unserved[line.truth.owners[0]] += 1
                 owners[i] = [*map(line.truth.owned_by, self.names), line.truth.out_of_scope]
+                if not owners[i].any():
+                    found.unserved.update(line.truth.owners[:1])
                 right[i] = [one.best.best[i] >= 0 and one.semer(i, line.truth) == 0.0 for one in scored]
         labelled = np.array([line.truth is not None for line in lines], bool)
         whole = Observed(self.names, tuple(best), right, owners)

@@ -97,7 +97,7 @@ class ReplayWork:
         name, plan, names = self.plan.name, self.plan, self.found.names
         self.wordless = set()
         before = self._present(lines, grouped)
-        candidate = self._read(name, plan.candidate, self.candidate, lines, brought_for(name, grouped), "candidate")
+        candidate = self._read(name, plan.candidate, lines, brought_for(name, grouped))
         self.found.unread += len(self.wordless)
         rows = np.zeros(len(lines), ROW)
         fill_truths(rows, numbers, lines, self.found)
@@ -119,7 +119,7 @@ class ReplayWork:
         others = [name for name in self.models if name != plan.name]
 
         def scored(name: str, brought: Brought) -> DomainReadings:
-            return self._read(name, plan.parts[name], self.models[name], lines, brought, name)
+            return self._read(name, plan.parts[name], lines, brought)
 
         for name in (plan.name, *others[:1]):
             if name in self.models:
@@ -158,19 +158,18 @@ class ReplayWork:
         self,
         name: str,
         version: DomainVersion,
-        model: Model,
         lines: Sequence[Logged],
         own: Brought,
-        called: str,
         places: Sequence[int] | None = None,
     ) -> DomainReadings:
-        """The readings of lines by a version: of its own hypotheses, and of the words where others made those.
+        """The readings of lines by a version of the plan: of its hypotheses, or the words where others made those.
 
         `places` are those of the lines in their chunk, None for all of it.
         """
         brought, wordless = brought_to(version, name, lines, own, self.plan.known(name))
         if name == self.plan.name:
             self.wordless |= wordless if places is None else {places[i] for i in wordless}
+        model, called = (self.candidate, "candidate") if version is self.plan.candidate else (self.models[name], name)
         return self._score(name, model, lines, brought, version.recalibration, called)
 
     def _logged(self, line: Logged, i: int, fresh: Mapping[str, DomainReadings]) -> dict[str, list[Ranked]]:

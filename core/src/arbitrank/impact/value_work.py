@@ -15,8 +15,7 @@ import numpy as np
 
 from arbitrank.answerlog.feedback import UnusedFeedback
 from arbitrank.answerlog.joining import LogView, feedback_use, has_reaction, view, written_since
-from arbitrank.domain import Model
-from arbitrank.impact.batch_scores import Brought, DomainReadings, brought_of
+from arbitrank.impact.batch_scores import DomainReadings, brought_of
 from arbitrank.impact.flips import ROW, SIDES, Rows, Side, fill_side
 from arbitrank.impact.logged_actions import fill_logged
 from arbitrank.impact.logged_readings import (
@@ -114,11 +113,9 @@ class ValueWork(ReplayWork):
             logged = name != plan.decisions.fallback
             known = {i: one[name] for i, one in enumerate(claims) if one is not None and name in one} if logged else {}
             asked = range(len(lines)) if not logged else unknown
-            model = self.models.get(name)
             found[name] = nothing_read(len(lines))
-            if model is not None and asked:
-                brought = [brought_of(name, lines[i]) for i in asked]
-                self._put_scored(found[name], name, model, plan.parts[name], lines, asked, brought)
+            if name in self.models and asked:
+                self._put_scored(found[name], name, plan.parts[name], lines, asked)
             put_logged(found[name], known)
         return found
 
@@ -126,38 +123,34 @@ class ValueWork(ReplayWork):
         """The readings of the exchanged domain by one version: as logged where it answered, else by its model."""
         plan, after = self.plan, side == "after"
         version: DomainVersion | None = plan.candidate if after else plan.parts.get(plan.name)
-        model = self.candidate if after else self.models.get(plan.name)
+        loaded = after or plan.name in self.models
         known, asked = dict[int, LoggedClaim](), list[int]()
         for i, (line, one) in enumerate(zip(lines, claims, strict=True)):
             if one is None or not answered_by(line, plan.name, version):
                 asked.append(i)
             elif plan.name in one:
                 known[i] = one[plan.name]
-        if model is None and not known:
+        if not loaded and not known:
             return None
         found = nothing_read(len(lines))
-        if model is not None and version is not None and asked:
-            brought = [brought_of(plan.name, lines[i]) for i in asked]
-            self._put_scored(found, "candidate" if after else plan.name, model, version, lines, asked, brought)
+        if loaded and version is not None and asked:
+            self._put_scored(found, plan.name, version, lines, asked)
         put_logged(found, known)
         return found
 
     def _put_scored(
         self,
         found: DomainReadings,
-        called: str,
-        model: Model,
+        name: str,
         version: DomainVersion,
         lines: Sequence[Logged],
         asked: Sequence[int],
-        brought: Brought,
     ) -> None:
-        """Fill in the readings of the requests at the places `asked`, for which these hypotheses are brought."""
-        name = self.plan.name if called == "candidate" else called
-        some = self._read(name, version, model, [lines[i] for i in asked], brought, called, asked)
-        places = [*asked]
-        for column, own in zip(found.best, some.best, strict=True):
-            if column is not None and own is not None:
-                column[places] = own
+        """Fill in the readings of the requests at the places `asked` by a version of a domain."""
+        places, own = [*asked], [lines[i] for i in asked]
+        some = self._read(name, version, own, [brought_of(name, line) for line in own], places)
+        for column, scored in zip(found.best, some.best, strict=True):
+            if column is not None and scored is not None:
+                column[places] = scored
         for i, readings in zip(asked, some.readings, strict=True):
             found.readings[i] = readings

@@ -69,6 +69,8 @@ class LinearKernel:
             return None
         z = (x * self.scale.take(rows)) @ self.output.take(rows, axis=0).astype(np.float32) + self.bias
         logits = np.asarray(z + _NEAREST * self._nearest(rows, x), np.float64)
+        if not len(gone):
+            return logits
         at, known = lookup(self.skills, gone)
         logits[at[known]] = -np.inf
         return None if np.isneginf(logits).all() else logits
